@@ -1,0 +1,136 @@
+"""Where results live: look up, or compute and keep.  This module knows no science.
+
+A result is an `xarray.Dataset` in one netCDF file, written whole or not at all, with its provenance and a digest of
+its contents in its attributes.  Folder: `INTERPLAY_RESULTS`, else `results/` of the checkout, else the user's cache.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import xarray as xr
+
+FORMAT = 1
+CHECKOUT = Path(__file__).parents[2]
+
+
+class ArchiveError(RuntimeError):
+    """A result that cannot be read or kept; the message names the file and what to do."""
+
+
+def folder() -> Path:
+    """The folder of results; nothing is created by asking."""
+    if chosen := os.environ.get("INTERPLAY_RESULTS"):
+        return Path(chosen)
+    inside = CHECKOUT / "pyproject.toml"
+    return CHECKOUT / "results" if inside.exists() else Path(platformdirs.user_cache_dir("interplay")) / "results"
+
+
+def digest(data: xr.Dataset) -> str:
+    """SHA-256 over names, dimensions, types, values and attributes (its own digest left out)."""
+    sha = hashlib.sha256()
+    for name in sorted(map(str, data.variables)):
+        values = np.ascontiguousarray(data[name].values)
+        raw = "\0".join(map(str, values.ravel())).encode() if values.dtype.kind in "OUST" else values.tobytes()
+        kind = "text" if values.dtype.kind in "OUST" else values.dtype.str
+        sha.update(f"{name}|{data[name].dims}|{values.shape}|{kind}|".encode() + raw)
+    attributes = {name: str(value) for name, value in sorted(data.attrs.items()) if name != "digest"}
+    sha.update(json.dumps(attributes).encode())
+    return sha.hexdigest()
+
+
+def provenance(settings: dict, seconds: float, device: str = "cpu") -> dict[str, str | int | float]:
+    """Attributes that say what made a result: settings, versions, commit, device, seconds (wall), date."""
+    git = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
+    asked = subprocess.run(git, capture_output=True, text=True, check=False)
+    return {
+        "format": FORMAT,
+        "settings": json.dumps(settings, sort_keys=True),
+        "versions": json.dumps({"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy")}}),
+        "commit": asked.stdout.strip() or version("interplay"),
+        "device": device,
+        "seconds": round(seconds, 2),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def check_writable(place: Path) -> None:
+    """Raise `ArchiveError` before any work is done if `place` takes no file."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place, suffix=".part"):
+            pass
+    except OSError as fault:
+        raise ArchiveError(
+            f"results folder {place} cannot be written ({fault.strerror}): "
+            "choose another one with INTERPLAY_RESULTS, or mend its permissions or space"
+        ) from fault
+
+
+def write(path: Path, data: xr.Dataset) -> None:
+    """Keep `data` at `path`, whole or not at all: a temporary file beside it, then a rename."""
+    data = data.assign_attrs(digest=digest(data))
+    packed = {name: {"zlib": True, "complevel": 6} for name, var in data.data_vars.items() if var.ndim}
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data.to_netcdf(part, engine="h5netcdf", encoding=packed)
+        with part.open("rb") as kept:
+            os.fsync(kept.fileno())
+        part.replace(path)
+    except OSError as fault:
+        raise ArchiveError(f"{path} could not be kept ({fault}): what was there before is untouched") from fault
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path: Path) -> xr.Dataset:
+    """The result at `path`, checked against its digest.
+
+    Raises `ArchiveError`, naming the file, if it is truncated, altered, or of another version.
+    """
+    try:
+        data = xr.load_dataset(path, engine="h5netcdf")
+    except FileNotFoundError as fault:
+        raise ArchiveError(f"{path} is not there: compute it with `python -m interplay run`") from fault
+    except Exception as fault:  # h5py raises many kinds for a damaged file
+        raise ArchiveError(f"{path} is damaged ({type(fault).__name__}): move it away and compute it again") from fault
+    if (found := data.attrs.get("format")) != FORMAT:
+        raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
+    if data.attrs.get("digest") != digest(data):
+        raise ArchiveError(f"{path} does not match its digest (altered): move it away and compute it again")
+    return data
+
+
+def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:
+    """The result at `path` if it is there and was made with `settings`; else `compute()`, kept there.
+
+    A damaged file is named in a warning, set aside as `*.damaged` and computed again.  `INTERPLAY_RETRAIN=1` ignores
+    what is kept.  Raises `ArchiveError` if what is kept was made with other settings, or nothing can be kept.
+    """
+    if path.exists() and os.environ.get("INTERPLAY_RETRAIN") != "1":
+        try:
+            data = read(path)
+        except ArchiveError as fault:
+            check_writable(path.parent)
+            path.replace(aside := path.with_name(path.name + ".damaged"))
+            warnings.warn(f"{fault}; set aside as {aside.name}", stacklevel=2)
+        else:
+            if json.loads(data.attrs["settings"]) != json.loads(json.dumps(settings)):
+                raise ArchiveError(f"{path} was made with {data.attrs['settings']}, not {json.dumps(settings)}")
+            return data
+    check_writable(path.parent)
+    start = time.perf_counter()
+    data = compute()
+    write(path, data.assign_attrs(provenance(settings, time.perf_counter() - start, device)))
+    return read(path)

@@ -1,10 +1,13 @@
 """Where results live: look up, or compute and keep.  This module knows no science.
 
 A result is an `xarray.Dataset` in one netCDF file, written whole or not at all, with its provenance and a digest of
-its contents in its attributes.  Folder: `INTERPLAY_RESULTS`, else `results/` of the checkout, else the user's cache.
+its contents in its attributes.  The SHA-256 of the file follows the netCDF part as a last line, which other readers
+pass over: it is checked before the HDF5 library sees a byte, since some damage makes that library loop for ever.
+Folder: `INTERPLAY_RESULTS`, else `results/` of the checkout, else the user's cache.
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -77,6 +80,10 @@ def check_writable(place: Path) -> None:
         ) from fault
 
 
+def _seal(content: bytes) -> bytes:
+    return b"\nsha256 " + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
 def write(path: Path, data: xr.Dataset) -> None:
     """Keep `data` at `path`, whole or not at all: a temporary file beside it, then a rename."""
     data = data.assign_attrs(digest=digest(data))
@@ -85,7 +92,10 @@ def write(path: Path, data: xr.Dataset) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         data.to_netcdf(part, engine="h5netcdf", encoding=packed)
-        with part.open("rb") as kept:
+        seal = _seal(part.read_bytes())
+        with part.open("ab") as kept:
+            kept.write(seal)
+            kept.flush()
             os.fsync(kept.fileno())
         part.replace(path)
     except OSError as fault:
@@ -95,20 +105,20 @@ def write(path: Path, data: xr.Dataset) -> None:
 
 
 def read(path: Path) -> xr.Dataset:
-    """The result at `path`, checked against its digest.
+    """The result at `path`, checked against its seal.
 
-    Raises `ArchiveError`, naming the file, if it is truncated, altered, or of another version.
+    Raises `ArchiveError`, naming the file, if it is missing, truncated, altered, or of another version.
     """
     try:
-        data = xr.load_dataset(path, engine="h5netcdf")
-    except FileNotFoundError as fault:
-        raise ArchiveError(f"{path} is not there: compute it with `python -m interplay run`") from fault
-    except Exception as fault:  # h5py raises many kinds for a damaged file
-        raise ArchiveError(f"{path} is damaged ({type(fault).__name__}): move it away and compute it again") from fault
+        raw = path.read_bytes()
+    except OSError as fault:
+        raise ArchiveError(f"{path} cannot be read ({fault.strerror}): compute it with `python -m interplay run`") from fault
+    content, seal = raw[: -len(_seal(b""))], raw[-len(_seal(b"")) :]
+    if seal != _seal(content):
+        raise ArchiveError(f"{path} is damaged (truncated or altered): move it away and compute it again")
+    data = xr.load_dataset(io.BytesIO(content), engine="h5netcdf")
     if (found := data.attrs.get("format")) != FORMAT:
         raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
-    if data.attrs.get("digest") != digest(data):
-        raise ArchiveError(f"{path} does not match its digest (altered): move it away and compute it again")
     return data
 
 

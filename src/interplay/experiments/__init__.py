@@ -31,6 +31,7 @@ class Experiment(NamedTuple):
 
 EXPERIMENTS = {
     "training": Experiment(training.units, training.compute, training.work),
+    "recurrent": Experiment(training.recurrent_units, training.compute, training.work),
     "sweep": Experiment(training.sweep_units, training.compute, training.work),
 }
 

@@ -79,13 +79,15 @@ def test_flip_flop_follows_the_sheet(dt):
     delay=st.floats(4.5, 8),
     low=st.floats(0, 5),
     wide=st.floats(0, 20),
+    amplitude=st.floats(0.1, 3),
     seed=st.integers(0, 2**31),
 )
-def test_flip_flop_rules_hold_for_any_fields(dt, first, pulse, delay, low, wide, seed):
+def test_flip_flop_rules_hold_for_any_fields(dt, first, pulse, delay, low, wide, amplitude, seed):
     # sizes on the grid of steps, so that floor(a) + floor(b) and floor(a + b) agree in the reading
     fields = {"first": first, "pulse": pulse, "delay": delay}
     fields = {name: max(1, int(value / dt)) * dt for name, value in fields.items()}
-    task = FlipFlop(dt=dt, interval=(int(low / dt) * dt, int((low + wide) / dt) * dt), **fields)
+    interval = (int(low / dt) * dt, int((low + wide) / dt) * dt)
+    task = FlipFlop(dt=dt, interval=interval, amplitude=amplitude, **fields)
     hold_to_rules(task, *drawn(task, 20, (seed,)))
 
 
@@ -124,6 +126,11 @@ def test_mante_follows_the_sheet(dt):
     assert mask.sum() == len(mask) * (fixation + stimulus + decision)
 
 
+def test_a_mante_amplitude_scales_the_context_alone():
+    twice, once = (Mante(amplitude=size).test_trial().inputs for size in (2.0, 1.0))
+    assert torch.equal(twice[..., :2], 2 * once[..., :2]) and torch.equal(twice[..., 2:], once[..., 2:])
+
+
 @pytest.mark.parametrize("dt", (0.1, 0.5, 1.0))
 def test_mante_noise_is_white_and_there_all_the_trial(dt):
     with_noise, without = (drawn(Mante(dt=dt, noise=noise), 400)[0] for noise in (0.05, 0.0))
@@ -138,7 +145,7 @@ def test_mante_noise_is_white_and_there_all_the_trial(dt):
 
 
 def test_mante_draws_both_coherences_and_the_context_uniformly_and_independently():
-    inputs, *_ = drawn(Mante(noise=0.0), 8000, (5,))
+    inputs, *_ = drawn(Mante(noise=0.0), 60000, (5,))
     middle = inputs[:, 20]
     kinds = [np.unique(column, return_inverse=True)[1] for column in middle.T[1:]]  # context, evidence 1 and 2
     joint = np.bincount(np.ravel_multi_index(kinds, (2, 8, 8)), minlength=128)
@@ -266,6 +273,11 @@ def test_test_trial_of_romo():
     assert runs(inputs[:, 0, 0].numpy()) == [(6, 2, 0, np.float32(0.6)), (18, 2, 0, np.float32(1.1))]
     assert runs(targets[:, 0, 0].numpy()) == [(30, 20, 1, 0.5)]
     assert runs(mask[:, 0, 0, :1].numpy()) == [(0, 20, 0, 1.0), (30, 20, 0, 1.0)]
+
+
+def test_a_duration_of_three_steps_has_three_steps():
+    inputs, *_ = Romo(dt=0.1, pulse=0.3).test_trial()  # 0.3 / 0.1 is less than 3 in floating point
+    assert [length for _, length, *_ in runs(inputs[:, 0, 0].numpy())] == [3, 3]
 
 
 def test_sizes_and_names():

@@ -1,4 +1,4 @@
-"""Trials against the timing rules of the sheet, read back from the tensors alone, on thousands of trials."""
+"""Trials against the timing rules of the paper's code, read back from the tensors alone, on thousands of trials."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from interplay import tasks
 from interplay.tasks import FlipFlop, Mante, Romo
 
 DTS = (0.1, 0.25, 0.3, 0.5, 1.0)
-SHEET = {"flip-flop": 0.0625, "mante": 0.125 * 40 / 86, "romo": 0.5 * 20 * 0.25 / (2 * 39.5)}
+PAPER = {"flip-flop": 0.0625, "mante": 0.125 * 40 / 86, "romo": 0.5 * 20 * 0.25 / (2 * 39.5)}
 LIKELY = 1e-4  # smallest p-value that passes; seeds are fixed, so that a pass stays one
 
 
@@ -67,7 +67,7 @@ def hold_to_rules(task, inputs, targets, mask):
 
 
 @pytest.mark.parametrize("dt", DTS)
-def test_flip_flop_follows_the_sheet(dt):
+def test_flip_flop_follows_the_rules(dt):
     hold_to_rules(FlipFlop(dt=dt), *drawn(FlipFlop(dt=dt)))
 
 
@@ -106,7 +106,7 @@ def test_flip_flop_draws_intervals_channels_and_signs_uniformly():
 
 
 @pytest.mark.parametrize("dt", DTS)
-def test_mante_follows_the_sheet(dt):
+def test_mante_follows_the_rules(dt):
     task = Mante(dt=dt)
     fixation, stimulus, delay, decision = (steps(part, dt) for part in (3, 20, 5, 20))
     inputs, targets, mask = drawn(replace(task, noise=0.0))
@@ -153,7 +153,7 @@ def test_mante_draws_both_coherences_and_the_context_uniformly_and_independently
 
 
 @pytest.mark.parametrize("dt", DTS)
-def test_romo_follows_the_sheet(dt):
+def test_romo_follows_the_rules(dt):
     task = Romo(dt=dt)
     fixation, pulse, wait, decision = (steps(part, dt) for part in (3, 1, 5, 10))
     inputs, targets, mask = drawn(task)
@@ -177,7 +177,7 @@ def test_romo_draws_amplitudes_uniformly_given_the_gap():
     a1, a2 = inputs[:, 6, 0].astype(float), inputs[:, 12, 0].astype(float)
     rng = np.random.default_rng(8)
     b = rng.uniform(0.5, 1.5, (200_000, 2))
-    b1, b2 = b[abs(b[:, 0] - b[:, 1]) >= 0.2].T  # the sheet's rejection, said as it stands
+    b1, b2 = b[abs(b[:, 0] - b[:, 1]) >= 0.2].T  # the authors' rejection, said as it stands
     for ours, rejected in ((a1, b1), (a2, b2), (a1 - a2, b1 - b2), (a1 + a2, b1 + b2)):
         assert stats.ks_2samp(ours, rejected).pvalue > LIKELY
     cells = [np.histogram2d(x, y, bins=10, range=[[0.5, 1.5]] * 2)[0] for x, y in ((a1, a2), (b1, b2))]
@@ -235,7 +235,7 @@ def test_a_network_draws_from_its_own_generator_alone(name):
 def test_chance_is_the_loss_of_silence(name, change):
     task = replace(tasks.get(name)(), **change)
     if not change:
-        assert task.chance == pytest.approx(SHEET[name], rel=1e-6)
+        assert task.chance == pytest.approx(PAPER[name], rel=1e-6)
     _, targets, mask = (part.double() for part in task.trials(20000 if name == "romo" else 500, generators(11)))
     measured = 0.5 * (mask * targets**2).sum() / mask.sum()
     assert measured.item() == pytest.approx(task.chance, rel=1e-3 if name == "romo" else 1e-6)

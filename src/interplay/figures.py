@@ -73,10 +73,11 @@ def trial(
         ax.set_yticks(base, names)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
+        bottom = base[-1] + min(rows.min(), 0) - 0.2 * span
+        ax.set(xlim=(t[0], t[-1]), ylim=(bottom, max(rows.max(), 0) + 0.2 * span))
         size = 1.0 if rows is inputs else 0.5  # a bar says how high a pulse or a target is
-        ax.errorbar([1.02], [base[-1] + size / 2], yerr=size / 2, transform=ax.get_yaxis_transform(), **BAR)
-        ax.text(1.03, base[-1] + size / 2, f"{size:g}", transform=ax.get_yaxis_transform(), va="center")
-        ax.set(xlim=(t[0], t[-1]), ylim=(base[-1] + min(rows.min(), 0) - 0.2 * span, max(rows.max(), 0) + 0.2 * span))
+        ax.errorbar([1.02], [bottom + size / 2], yerr=size / 2, transform=ax.get_yaxis_transform(), **BAR)
+        ax.text(1.03, bottom + size / 2, f"{size:g}", transform=ax.get_yaxis_transform(), va="center")
     across = {"transform": axes[1].get_xaxis_transform(), "zorder": 0}
     axes[1].stairs(mask[:, 0] == 0, t, fill=True, color="0.92", **across)
     axes[1].set_xlabel("time (units of the neuronal time constant)")

@@ -42,11 +42,14 @@ def main() -> int:
     scale = parser.parse_args().scale
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     config["execute"]["cache"] = str(cache(scale))
+    local = config["sphinx"]["local_extensions"]
+    config["sphinx"]["local_extensions"] = {name: str(ROOT / where) for name, where in local.items()}
     chosen = ROOT / "_build" / f"config-{scale}.yml"
     chosen.write_text(yaml.safe_dump(config), "utf-8")
     out = ROOT if scale == "paper" else ROOT / "_build" / "test-site"
     out.mkdir(parents=True, exist_ok=True)
-    env = os.environ | {"INTERPLAY_SCALE": scale, "TQDM_DISABLE": "1"}
+    # One thread: chapters run beside whatever else the machine does, and threads that contend are ten times slower.
+    env = {"OMP_NUM_THREADS": "1"} | os.environ | {"INTERPLAY_SCALE": scale, "TQDM_DISABLE": "1"}
     if scale == "smoke":
         env["INTERPLAY_RESULTS"] = str(ROOT / "_build" / "smoke-results")
     book = Path(sys.executable).with_name("jupyter-book")

@@ -112,7 +112,9 @@ def read(path: Path) -> xr.Dataset:
     try:
         raw = path.read_bytes()
     except OSError as fault:
-        raise ArchiveError(f"{path} cannot be read ({fault.strerror}): compute it with `python -m interplay run`") from fault
+        raise ArchiveError(
+            f"{path} cannot be read ({fault.strerror}): compute it with `python -m interplay run`"
+        ) from fault
     content, seal = raw[: -len(_seal(b""))], raw[-len(_seal(b"")) :]
     if seal != _seal(content):
         raise ArchiveError(f"{path} is damaged (truncated or altered): move it away and compute it again")
@@ -144,3 +146,27 @@ def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset], device:
     data = compute()
     write(path, data.assign_attrs(provenance(settings, time.perf_counter() - start, device)))
     return read(path)
+
+
+def combine(parts: list[xr.Dataset]) -> xr.Dataset:
+    """Labelled datasets as one: every value at its labels, NaN (or "" for text) where no part has one.
+
+    Every dimension of every part needs a coordinate, and a variable the same dimensions in all parts.
+    """
+    labels: dict = {}
+    for part in parts:
+        for dim in part.dims:
+            labels.setdefault(dim, {}).update(dict.fromkeys(part[dim].values.tolist()))
+    index = {dim: list(seen) if isinstance(next(iter(seen)), str) else sorted(seen) for dim, seen in labels.items()}
+    place = {dim: {label: i for i, label in enumerate(values)} for dim, values in index.items()}
+    whole: dict = {}
+    for part in parts:
+        for name, var in part.data_vars.items():
+            text = var.dtype.kind in "OU"
+            if name not in whole:
+                shape = [len(index[dim]) for dim in var.dims]
+                kind = object if text else np.result_type(var.dtype, np.float32)
+                whole[name] = (var.dims, np.full(shape, "" if text else np.nan, dtype=kind))
+            at = [[place[dim][label] for label in part[dim].values.tolist()] for dim in var.dims]
+            whole[name][1][np.ix_(*at)] = var.values
+    return xr.Dataset(whole, coords=index)

@@ -1,0 +1,66 @@
+"""`python -m interplay`: run experiments, say what is there, print the ledger of claims."""
+
+import argparse
+import json
+import math
+import sys
+
+import torch
+
+from . import archive, experiments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and do what it says; 2 and one sentence where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m interplay", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="compute what is missing of an experiment, and keep it")
+    run.add_argument("name", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    run.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
+    status = verbs.add_parser("status", help="what is kept, what is missing, how long that will take")
+    for verb in (run, status):
+        verb.add_argument("--scale", default=None, help=f"one of {', '.join(experiments.SCALES)}")
+    claims = verbs.add_parser("claims", help="print the ledger of claims")
+    claims.add_argument("--json", action="store_true", help="as a list of objects")
+    asked = parser.parse_args(argv)
+    try:
+        if asked.verb == "run":
+            torch.set_num_threads(asked.threads)
+            experiments.run(asked.name, experiments.scale(asked.scale), device=asked.device)
+        elif asked.verb == "status":
+            print_status(experiments.scale(asked.scale))
+        else:
+            print_claims(asked.json)
+    except (ValueError, archive.ArchiveError) as fault:
+        print(f"interplay: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interplay: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+def print_status(at: str) -> None:
+    """A line an experiment: units kept and in all, and the time the rest will take on one worker."""
+    print(f"scale {at}, results in {archive.folder()}")
+    for name in experiments.EXPERIMENTS:
+        kept, total, seconds = experiments.status(name, at)
+        left = "time unknown" if math.isnan(seconds) else f"{seconds / 60:.0f} min left"
+        print(f"{name:12} {kept:4} of {total:4} units  {'complete' if kept == total else left}")
+
+
+def print_claims(as_json: bool) -> None:
+    """The ledger, as a table or as JSON."""
+    from . import claims
+
+    ledger = claims.ledger()
+    if as_json:
+        print(json.dumps(ledger, indent=1))
+        return
+    for row in ledger:
+        print(f"{row['id']:5} {row['verdict']:15} {row['claim']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What each experiment computes, over which grid, at which scale; run, resume, load.
+
+An experiment is cut into units of work, each kept in one file `<scale>/<experiment>/<unit>.nc` of the archive.
+`INTERPLAY_SCALE` is smoke (seconds, numbers mean little), lite (minutes, the effect is plain) or paper (the default).
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from .. import archive, rnn
+from . import training
+
+SCALES = ("smoke", "lite", "paper")
+
+
+class Experiment(NamedTuple):
+    """units(scale) lists the settings of every unit; compute(settings, device) does one; work(settings) is its size."""
+
+    units: Callable[[str], list[dict]]
+    compute: Callable[[dict, str], xr.Dataset]
+    work: Callable[[dict], float]
+
+
+EXPERIMENTS = {
+    "training": Experiment(training.units, training.compute, training.work),
+    "sweep": Experiment(training.sweep_units, training.compute, training.work),
+}
+
+
+def scale(chosen: str | None = None) -> str:
+    """The scale chosen, or that of `INTERPLAY_SCALE`; raises ValueError if there is no such scale."""
+    name = chosen or os.environ.get("INTERPLAY_SCALE", "paper")
+    if name not in SCALES:
+        raise ValueError(f"unknown scale {name!r}: choose one of {', '.join(SCALES)}")
+    return name
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name; raises ValueError if there is none."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def path(name: str, settings: dict, at: str) -> Path:
+    """Where one unit of an experiment is kept."""
+    return archive.folder() / at / name / f"{settings['unit']}.nc"
+
+
+def fetch(name: str, settings: dict, at: str, device: str = "auto") -> xr.Dataset:
+    """One unit: read if it is kept, else computed and kept."""
+    chosen = rnn.device(device)
+    return archive.fetch(
+        path(name, settings, at), settings, lambda: experiment(name).compute(settings, chosen), str(chosen)
+    )
+
+
+def load(name: str, at: str | None = None, *, present: bool = False) -> xr.Dataset:
+    """All units of an experiment as one labelled dataset; what is missing is computed, or left out if `present`.
+
+    Raises ValueError for an unknown experiment or scale, or if `present` and no unit is there.
+    """
+    at, units = scale(at), experiment(name).units(scale(at))
+    if present and not (units := [unit for unit in units if path(name, unit, at).exists()]):
+        raise ValueError(f"no unit of {name} is kept at scale {at}: `python -m interplay run {name} --scale {at}`")
+    return archive.combine([fetch(name, unit, at) for unit in units])
+
+
+def status(name: str, at: str) -> tuple[int, int, float]:
+    """Units kept, units in all, and seconds the missing ones will take on one worker (NaN before the first is done)."""
+    chosen, done, todo, spent = experiment(name), 0.0, 0.0, 0.0
+    units = chosen.units(at)
+    kept = [unit for unit in units if path(name, unit, at).exists()]
+    for unit in kept:
+        done, spent = done + chosen.work(unit), spent + archive.read(path(name, unit, at)).attrs["seconds"]
+    todo = sum(chosen.work(unit) for unit in units) - done
+    return len(kept), len(units), todo * spent / done if done else (np.nan if todo else 0.0)
+
+
+def run(name: str, at: str, executor: Executor | None = None, device: str = "auto") -> None:
+    """Compute what is missing of an experiment, in this process or by any `concurrent.futures.Executor`.
+
+    Raises before any work if a name, the scale, the device or the folder of results will not do.
+    """
+    units = experiment(name).units(scale(at))
+    rnn.device(device)
+    archive.check_writable(archive.folder() / at / name)
+    todo = units if os.environ.get("INTERPLAY_RETRAIN") == "1" else [u for u in units if not path(name, u, at).exists()]
+    bar = tqdm(total=len(units), initial=len(units) - len(todo), desc=f"{name} ({at})", unit="unit", file=sys.stdout)
+    if executor is None:
+        for unit in todo:
+            fetch(name, unit, at, device)
+            bar.update()
+    else:
+        for done in as_completed([executor.submit(fetch, name, unit, at, device) for unit in todo]):
+            done.result()
+            bar.update()
+    bar.close()

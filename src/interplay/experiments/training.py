@@ -1,0 +1,152 @@
+"""Train networks on the three tasks and measure what changed: Figures 1 and 2 and the spectra of Schuessler et al."""
+
+import hashlib
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import archive, lowrank, rnn, tasks
+from ..seeds import generator, seed
+
+# Sheet, section 2.  `lite` and `smoke` keep every line and shrink the rest.
+EPOCHS = {
+    "paper": {"flip-flop": 1000, "mante": 2000, "romo": 6000},
+    "lite": {"flip-flop": 400, "mante": 600, "romo": 2500},
+    "smoke": {"flip-flop": 40, "mante": 40, "romo": 40},
+}
+SIZE = {
+    "paper": {"N": 256, "samples": 5, "batch": 32, "test_trials": 512, "snapshots": 32},
+    "lite": {"N": 128, "samples": 3, "batch": 32, "test_trials": 128, "snapshots": 24},
+    "smoke": {"N": 32, "samples": 2, "batch": 8, "test_trials": 16, "snapshots": 6},
+}
+FIGURE_1 = [(0.0, 0.9)]
+SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the same matrix products
+    "flip-flop": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1)],
+    "mante": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7)],
+    "romo": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7, 3.0)],
+}
+FROM_ONE = ("mode", "leading", "factor")  # a rank or an epoch counts from 0, a singular value from 1
+LEADING = 24  # singular values followed through training
+
+
+def settings(scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv") -> dict:
+    """Settings of one unit: networks of one task and sample at several g, at the size of `scale`."""
+    size = {name: value for name, value in SIZE[scale].items() if name != "samples"}
+    name = f"{task}_N{size['N']}_{trained}_s{sample}_g{'-'.join(f'{x:.1f}' for x in g)}"
+    grid = {"unit": name, "task": task, "g": list(g), "sample": sample, "trained": trained}
+    return grid | size | {"epochs": EPOCHS[scale][task], "lr": 0.05 / size["N"]}
+
+
+def units(scale: str) -> list[dict]:
+    """Figure 1: three tasks, g = 0 and 0.9, every sample."""
+    samples = range(SIZE[scale]["samples"])
+    return [settings(scale, task, g, sample) for sample in samples for task in SWEEP for g in FIGURE_1]
+
+
+def sweep_units(scale: str) -> list[dict]:
+    """The rest of Figure 2's grid of g, every sample."""
+    samples = range(SIZE[scale]["samples"])
+    groups = {task: rest if scale == "paper" else [(1.2, 1.8)] for task, rest in SWEEP.items()}
+    return [settings(scale, task, g, sample) for sample in samples for task, rest in groups.items() for g in rest]
+
+
+def work(unit: dict) -> float:
+    """Floating-point operations of one unit's training, in units of 1e9."""
+    steps = tasks.get(unit["task"])().n_steps
+    return 6e-9 * len(unit["g"]) * unit["epochs"] * unit["batch"] * steps * unit["N"] ** 2
+
+
+def snapshot_epochs(epochs: int, number: int) -> list[int]:
+    """Epochs at which spectra are taken: 0, then evenly in log time, `epochs` last."""
+    return [0, *np.unique(np.geomspace(1, epochs, number - 1).round().astype(int)).tolist()]
+
+
+def initial(unit: dict, device: torch.device) -> rnn.Weights:
+    """The networks of a unit before training, one a g, from their seeds."""
+    task = tasks.get(unit["task"])()
+    seeds = [seed("weights", unit["task"], unit["N"], g, unit["sample"]) for g in unit["g"]]
+    return rnn.initialise(unit["g"], unit["N"], task.n_in, task.n_out, seeds, device=device)
+
+
+def digests(W0: torch.Tensor) -> list[str]:
+    """What initial connectivities are held to: the start of the SHA-256 of each, as float32."""
+    return [hashlib.sha256(W.cpu().numpy().tobytes()).hexdigest()[:16] for W in W0]
+
+
+def compute(unit: dict, device: torch.device) -> xr.Dataset:
+    """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
+    task, gs, label = tasks.get(unit["task"])(), unit["g"], (unit["task"], unit["N"])
+    own = {what: [generator(what, *label, g, unit["sample"], device=device) for g in gs] for what in ("trials", "test")}
+    before, at = initial(unit, device), snapshot_epochs(unit["epochs"], unit["snapshots"])
+    done = rnn.train(
+        before,
+        lambda epoch: task.trials(unit["batch"], own["trials"], device=device),
+        **{name: unit[name] for name in ("epochs", "lr", "trained")},
+        dt=task.dt,
+        snapshots=at,
+        names=[f"{unit['task']} g={g} sample {unit['sample']}" for g in gs],
+    )
+    trials, course = (
+        task.trials(unit["test_trials"], own["test"], device=device),
+        torch.stack(list(done.snapshots.values()), 1),
+    )
+    parts = []
+    for n, g in enumerate(gs):
+        one = rnn.Weights(*(w[n : n + 1] for w in done.weights))
+        test = [x[:, n : n + 1] for x in trials]
+        shuffled = lowrank.shuffle(before.W[n], generator("shuffle", *label, g, unit["sample"], device=device))
+        found = measure(rnn.Weights(*(w[n : n + 1] for w in before)), one, shuffled, test, task.dt)
+        found |= {
+            "loss": (("epoch",), done.loss[:, n]),
+            "gradient_norm": (("epoch",), done.gradient_norm[:, n]),
+            "diverged_at": ((), float(done.diverged.get(f"{unit['task']} g={g} sample {unit['sample']}", np.nan))),
+            "W0_digest": ((), digests(before.W[n : n + 1])[0]),
+            "course_values": (("snapshot", "leading"), lowrank.singular_values(course[n] - course[n, :1])[:, :LEADING]),
+        }
+        if unit["sample"] == 0:  # the cloud of eigenvalues through training, for one network of each g
+            found["course_eigenvalues"] = (
+                ("snapshot", "mode", "part"),
+                torch.view_as_real(lowrank.eigenvalues(course[n])),
+            )
+        found["snapshot_epoch"] = (("snapshot",), np.array(at, float))
+        data = xr.Dataset({name: (dims, _array(values)) for name, (dims, values) in found.items()})
+        counted = {dim: np.arange(size) + (dim in FROM_ONE) for dim, size in data.sizes.items() if dim != "part"}
+        data = data.assign_coords(counted | {"part": ["real", "imaginary"]})
+        parts.append(data.expand_dims(task=[unit["task"]], N=[unit["N"]], g=[g], sample=[unit["sample"]]))
+    return archive.combine(parts)
+
+
+def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float) -> dict:
+    """What changed in one network (network axis of length 1), on `trials` it has not seen; sheet, section 4."""
+    change = (after.W - before.W)[0]
+
+    def evaluate(W: torch.Tensor) -> torch.Tensor:
+        weights = rnn.Weights(W, *(w.expand(len(W), -1, -1) for w in after[1:]))
+        inputs, targets, mask = (x.expand(-1, len(W), -1, -1) for x in trials)
+        return rnn.loss(rnn.simulate(weights, inputs, dt=dt)[0], targets, mask)
+
+    ranks = range(min(26, len(change) + 1))
+    full = float(evaluate(after.W)[0])
+    # As few factors as give the loss back to 0.5 %: what is kept is the network, not its rounding.
+    few = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192) if k < len(change)]
+    losses = lowrank.loss_against_rank(before.W[0], change, few, evaluate)
+    close = [k for k, loss in zip(few, losses.tolist(), strict=True) if abs(loss - full) <= 0.005 * full]
+    left, right = lowrank.factors(change, close[0] if close else len(change))
+    return {
+        "loss_test": ((), full),
+        "loss_at_rank": (("rank",), lowrank.loss_against_rank(before.W[0], change, ranks, evaluate)),
+        "loss_shuffled": ((), float(evaluate(shuffled[None] + change)[0])),
+        "values_change": (("mode",), lowrank.singular_values(change)),
+        "values_after": (("mode",), lowrank.singular_values(after.W[0])),
+        "eigenvalues_change": (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(change))),
+        "eigenvalues_after": (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(after.W[0]))),
+        "left": (("neuron", "factor"), left),
+        "right": (("neuron", "factor"), right),
+        "input_change": (("neuron", "channel_in"), (after.M - before.M)[0]),
+        "readout_change": (("neuron", "channel_out"), (after.v - before.v)[0]),
+    }
+
+
+def _array(values) -> np.ndarray:
+    return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

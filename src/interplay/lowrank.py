@@ -1,0 +1,77 @@
+"""How much of a change of connectivity fits in a few directions.  Works on any matrix pair (before, after).
+
+Matrices are (..., N, N) tensors, dimensionless; `change` is after minus before.  Definitions: sheet, section 4.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def _check_rank(rank: int, N: int) -> None:
+    if not 0 <= rank <= N:
+        raise ValueError(f"rank is {rank}, but must be between 0 and N = {N}")
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """Singular values, largest first: (..., N)."""
+    return torch.linalg.svdvals(matrix)
+
+
+def eigenvalues(matrix: Tensor) -> Tensor:
+    """Eigenvalues, largest modulus first: (..., N), complex."""
+    values = torch.linalg.eigvals(matrix)
+    return values.gather(-1, values.abs().argsort(-1, descending=True))
+
+
+def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Left (..., N, rank) and right (..., N, rank), with left @ right^T the best approximation of `change` of that rank.
+
+    Raises ValueError for a rank below 0 or above N.
+    """
+    _check_rank(rank, min(change.shape[-2:]))
+    U, s, Vh = torch.linalg.svd(change, full_matrices=False)
+    return U[..., :rank] * s[..., None, :rank], Vh[..., :rank, :].mT
+
+
+def truncate(change: Tensor, rank: int) -> Tensor:
+    """Best approximation of `change` of that rank, same shape; 0 gives zeros, N gives `change` back.
+
+    Raises ValueError for a rank below 0 or above N.
+    """
+    left, right = factors(change, rank)
+    return left @ right.mT
+
+
+def loss_against_rank(
+    before: Tensor, change: Tensor, ranks: Sequence[int], evaluate: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Loss of `before + truncate(change, R)` for every R: (rank, ...); sheet, section 4, Figure 1 j-l.
+
+    evaluate: loss of stacked matrices (rank, ..., N, N) -> (rank, ...), called once for all ranks together
+    Raises ValueError for a rank below 0 or above N.
+    """
+    for rank in ranks:
+        _check_rank(rank, change.shape[-1])
+    U, s, Vh = torch.linalg.svd(change)
+    kept = torch.arange(s.shape[-1], device=s.device) < torch.as_tensor(ranks, device=s.device)[:, None]
+    kept = kept.view(len(ranks), *[1] * (s.dim() - 1), -1)
+    return evaluate(before + (U * (s * kept)[..., None, :]) @ Vh)
+
+
+def functional_rank(loss: Tensor, threshold: float = 0.05) -> Tensor:
+    """Smallest R whose loss is below `threshold` times the loss at R = 0; NaN if none is: (...).
+
+    loss: (rank, ...), for R = 0, 1, 2, ...; the reference keeps the trained input and readout (sheet, E5)
+    """
+    solved = loss < threshold * loss[0]
+    first = solved.to(torch.float64).argmax(0).to(torch.float64)
+    return torch.where(solved.any(0), first, torch.nan)
+
+
+def shuffle(matrix: Tensor, generator: torch.Generator) -> Tensor:
+    """The entries of each matrix (..., N, M) in random order, so that their distribution stays and structure goes."""
+    flat = matrix.flatten(-2)
+    order = torch.rand(flat.shape, generator=generator, device=generator.device).argsort(-1).to(flat.device)
+    return flat.gather(-1, order).view(matrix.shape)

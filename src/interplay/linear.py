@@ -32,8 +32,9 @@ class Network(NamedTuple):
 class Descent(NamedTuple):
     """Gradient descent, recorded before every update: z, loss, gradient norm (epoch, ...), A (epoch, ..., k, k).
 
-    `diverged` (...) is the epoch at which a real eigenvalue of W had passed 1, or -1; from there on the network is
-    frozen, its loss is infinite and its output NaN.
+    `diverged` (...) is the epoch at which descent had left the flow, or -1: a real eigenvalue of W had passed 1, or the
+    change was twice as large as any flow can make it, |dW|^2 <= tau L(0).  From there on the network is frozen, its loss
+    is infinite and its output NaN.
     """
 
     z: np.ndarray
@@ -51,7 +52,9 @@ def _factor(W0: np.ndarray) -> tuple:
         raise ValueError(f"initial coupling g = {g:.3g}: a linear network has a stable fixed point only for g < 1")
     lu, pivots = lu_factor(np.eye(N) - W0, check_finite=False)
     if np.sign(np.diag(lu)).prod() * (-1) ** np.sum(pivots != np.arange(N)) < 0:
-        raise ValueError("W0 has a real eigenvalue above 1: the fixed point is unstable, choose a smaller g or another seed")
+        raise ValueError(
+            "W0 has a real eigenvalue above 1: the fixed point is unstable, choose a smaller g or another seed"
+        )
     return lu, pivots
 
 
@@ -116,13 +119,16 @@ def descend(net: Network, target: np.ndarray | float, rate: np.ndarray | float, 
     if (target == 0).any() or not np.isfinite(target).all():
         raise ValueError("target z-hat must be finite and not 0: at 0 there is nothing to learn")
     if not (np.isfinite(rate).all() and (rate > 0).all()) or epochs < 1:
-        raise ValueError(f"rate {rate.min():g}, epochs {epochs}: the rate must be positive and finite, epochs at least 1")
+        raise ValueError(
+            f"rate {rate.min():g}, epochs {epochs}: the rate must be positive and finite, epochs at least 1"
+        )
     shape, k = np.broadcast_shapes(net.z0.shape, target.shape, rate.shape), net.S.shape[-1]
     A, alive, diverged = np.zeros((*shape, k, k)), np.ones(shape, bool), np.full(shape, -1)
     z, norm, changes = np.empty((epochs, *shape)), np.empty((epochs, *shape)), np.empty((epochs, *shape, k, k))
     for epoch in range(epochs):
         z[epoch], p, q, det = fixed_point(net, A)
-        lost = alive & ~(det > 0)
+        reach = 4 * rate * max(epoch, 1) * (target - z[0]) ** 2 / 2
+        lost = alive & ~((det > 0) & ((A**2).sum((-2, -1)) <= reach))
         diverged[lost], alive = epoch, alive & ~lost
         error = np.where(alive, target - z[epoch], 0)
         z[epoch, ~alive], changes[epoch] = np.nan, A

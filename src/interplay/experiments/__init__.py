@@ -33,9 +33,7 @@ class Experiment(NamedTuple):
 EXPERIMENTS = {
     "training": Experiment(training.units, training.compute, training.work),
     "sweep": Experiment(training.sweep_units, training.compute, training.work),
-} | {
-    f"linear-{kind}": Experiment(partial(linear.units, kind), linear.compute, linear.work) for kind in linear.KINDS
-}
+} | {f"linear-{kind}": Experiment(partial(linear.units, kind), linear.compute, linear.work) for kind in linear.KINDS}
 
 
 def scale(chosen: str | None = None) -> str:

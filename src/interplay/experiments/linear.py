@@ -23,6 +23,7 @@ SIZE = {  # N, samples, epochs, T
     "smoke": {"N": 96, "small": 32, "samples": 2, "epochs": 30, "T": 20, "cosine_epochs": 40, "every": 10},
 }
 LEADING = 5
+QUIET = 0.1  # targets below this are learned by networks whose initial output is 0
 PERIOD, SCORED, TRIAL = 5.0, 10.0, 20.0  # cosine task: units of the neuronal time constant
 COSINE_RATE = {"linear": {0.0: 0.2, 0.4: 0.15, 0.8: 0.05}, "tanh": {0.0: 0.4, 0.4: 0.3, 0.8: 0.1}}
 
@@ -45,10 +46,14 @@ def units(kind: str, scale: str) -> list[dict]:
     made = {"kind": kind, "samples": samples, "epochs": size["epochs"]}
     if kind == "exact":
         one = made | {"N": size["N"], "targets": list(RATE)}
-        return [one | {"unit": f"exact_g{g}", "g": g} for g in COUPLINGS]
+        return [one | {"unit": "exact", "g": COUPLINGS}]
     if kind == "bptt":
-        one = made | {"N": size["N"], "T": size["T"]}
-        return [one | {"unit": f"bptt_z{t}_g{g}", "target": t, "g": g, "rate": rate(g, t)} for t in (0.5, 2.0) for g in (0.0, 0.6)]
+        one = made | {"N": size["N"], "T": size["T"], "samples": samples[:2]}
+        return [
+            one | {"unit": f"bptt_z{t}_g{g}", "target": t, "g": g, "rate": rate(g, t)}
+            for t in (0.5, 2.0)
+            for g in (0.0, 0.6)
+        ]
     if kind == "failure":
         one = made | {"N": size["small"], "T": 2 * size["T"], "every": 4}
         rates = {2.0: 0.002, 4.0: 0.001}
@@ -68,41 +73,88 @@ def units(kind: str, scale: str) -> list[dict]:
 def work(unit: dict) -> float:
     """Relative cost of one unit: epochs x steps x N^2 for back-propagation, N^3 for the exact gradient."""
     if unit["kind"] == "exact":
-        return 1e-9 * len(unit["samples"]) * unit["N"] ** 3
+        return 1e-9 * len(unit["samples"]) * len(unit["g"]) * unit["N"] ** 3
     steps = TRIAL / 0.1 if unit["kind"] == "cosine" else 2 * unit["T"] + 2
     return 4e-9 * len(unit["samples"]) * unit["epochs"] * steps * unit["N"] ** 2
 
 
-def compute(unit: dict, device: torch.device = torch.device("cpu")) -> xr.Dataset:
+def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, labelled by g, sample and, where they differ, target or nonlinearity."""
     return {"exact": exact, "bptt": back_propagation, "failure": failure, "cosine": cosine}[unit["kind"]](unit, device)
 
 
 def exact(unit: dict, device: torch.device) -> xr.Dataset:
-    """Figure 4 at one g: convergence time, norm of the change, mean gradient, shuffled loss (target, sample)."""
-    g, N, targets, found = unit["g"], unit["N"], np.array(unit["targets"]), []
-    rates = np.array([rate(g, t) for t in targets])
-    tau = rates * np.arange(unit["epochs"])[:, None]
-    for sample in unit["samples"]:
-        W0, m, w = draw(g, N, sample)
-        net = linear.reduce(W0, m, w)
-        run = linear.descend(net, targets, rates, unit["epochs"])
-        time = linear.time_to(run.loss, tau, start=targets**2 / 2)
-        mean = np.where(tau < time, run.gradient, 0).sum(0) * rates / time
-        shuffled = np.random.RandomState(sample).permutation(W0.ravel()).reshape(N, N)
-        z = linear.fixed_point(linear.transplant(net, shuffled, m, w), run.A[-1])[0]
-        values = linear.singular_values(run.A[-1])[:, :LEADING]
-        lengths = [net.q0 @ net.q0, net.p0 @ net.p0, net.z0]
-        found.append((time, np.linalg.norm(values, axis=1), mean, (targets - z) ** 2 / targets**2, run.diverged, values, lengths))
-    data = [np.stack(part) for part in zip(*found)]
-    names = ["time", "norm", "gradient", "shuffled", "diverged"]
-    held = {name: (("sample", "target"), values.astype(float)) for name, values in zip(names, data[:5])}
-    held |= {"values": (("sample", "target", "rank"), data[5])}
-    held |= {name: (("sample",), data[6][:, i]) for i, name in enumerate(("q_squared", "p_squared", "z_start"))}
-    return xr.Dataset(held, {"sample": unit["samples"], "target": targets}).expand_dims(g=[g])
+    """Figure 4: convergence time, norm of the change, mean gradient, shuffled loss (g, sample, target)."""
+    targets = np.array(unit["targets"])
+    found = [[figure_4(g, unit["N"], sample, targets, unit["epochs"]) for sample in unit["samples"]] for g in unit["g"]]
+    dims, held = ("g", "sample", "target", "rank"), {}
+    for name in found[0][0]:
+        values = np.array([[one[name] for one in row] for row in found], float)
+        held[name] = (dims[: values.ndim], values)
+    return xr.Dataset(held, {"g": unit["g"], "sample": unit["samples"], "target": targets})
 
 
-def step_trial(networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32) -> tuple[torch.Tensor, ...]:
+def figure_4(g: float, N: int, sample: int, targets: np.ndarray, epochs: int) -> dict[str, np.ndarray]:
+    """`measure` of one network at the paper's learning rates, targets below `QUIET` by its quiet readout."""
+    W0, m, w = draw(g, N, sample)
+    shuffled = np.random.RandomState(sample).permutation(W0.ravel()).reshape(N, N)
+    readout = {True: quiet(W0, m, w), False: w}
+    parts = [
+        measure(W0, shuffled, m, readout[small], targets[of], np.array([rate(g, t) for t in targets[of]]), epochs)
+        for small in (True, False)
+        if (of := (targets < QUIET) == small).any()
+    ]
+    net = linear.reduce(W0, m, w)
+    lengths = {"q_squared": net.q0 @ net.q0, "p_squared": net.p0 @ net.p0, "z_start": net.z0}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | lengths
+
+
+def quiet(W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The readout nearest to w whose output is 0 before training; else w^T B m ~ sqrt(beta/N) drowns a small target."""
+    q = np.linalg.solve(np.eye(len(m)) - W0, m)
+    w = w - (w @ q) / (q @ q) * q
+    return w / np.linalg.norm(w)
+
+
+def measure(
+    W0: np.ndarray,
+    shuffled: np.ndarray,
+    m: np.ndarray,
+    w: np.ndarray,
+    targets: np.ndarray,
+    rates: np.ndarray,
+    epochs: int,
+) -> dict[str, np.ndarray]:
+    """One network trained to each target (target,): what Figure 4 shows of it; sheet, section 4, last line.
+
+    `shuffled` is the loss relative to that of a zero output; `transferred` the part of the learned output that the
+    change still makes on the shuffled W0, which leaves out what the shuffled network gives without any change.
+    """
+    net, tau = linear.reduce(W0, m, w), rates * np.arange(epochs)[:, None]
+    run = linear.descend(net, targets, rates, epochs)
+    time, changed, A = (
+        linear.time_to(run.loss, tau, start=targets**2 / 2),
+        linear.transplant(net, shuffled, m, w),
+        run.A[-1],
+    )
+    z, _, _, det = linear.fixed_point(changed, A)
+    z[det <= 0] = np.nan  # no stable fixed point
+    found = {
+        "time": time,
+        "norm": np.linalg.norm(A, axis=(1, 2)),
+        "gradient": np.where(tau < time, run.gradient, 0).sum(0) * rates / np.where(time > 0, time, np.nan),
+        "shuffled": (1 - z / targets) ** 2,
+        "transferred": (z - changed.z0) / (run.z[-1] - net.z0),
+        "values": linear.singular_values(A)[:, :LEADING],
+    }
+    for values in found.values():
+        values[run.diverged >= 0] = np.nan  # what has left the flow is counted, not averaged
+    return found | {"diverged": run.diverged}
+
+
+def step_trial(
+    networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32
+) -> tuple[torch.Tensor, ...]:
     """Inputs, targets and mask (time, network, 1, 1): input 1 from t = 1 on, output scored in the last time unit."""
     steps, first, scored = round((T + 1) / dt), round(1 / dt), round(1 / dt)
     inputs, mask = torch.zeros(steps, networks, 1, 1, dtype=dtype), torch.zeros(steps, networks, 1, 1, dtype=dtype)
@@ -139,23 +191,34 @@ def diverged_at(unit: dict, done: rnn.Training) -> np.ndarray:
 
 
 def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
-    """Figure 3 by back-propagation through T (float64), and the same networks by the exact gradient."""
-    weights, epochs = ensemble(unit, torch.float64, device), unit["epochs"]
-    at = sorted({*range(0, epochs, max(1, epochs // 8)), epochs - 1})
-    trial = step_trial(len(unit["samples"]), unit["T"], unit["target"], dtype=torch.float64)
-    done = train(unit, weights, trial, at, dt=0.5, nonlinearity="linear")
-    change = torch.stack([done.snapshots[epoch] - done.snapshots[0] for epoch in at], 1)
-    values = torch.linalg.svdvals(change)[..., :LEADING].numpy()
-    nets = [linear.reduce(*draw(unit["g"], unit["N"], sample)) for sample in unit["samples"]]
-    run = linear.descend(linear.stack(nets), unit["target"], unit["rate"], epochs)
-    # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
-    slowest = torch.linalg.eigvals(done.weights.W.cpu()).real.amax(-1).numpy()
+    """Figure 3 by back-propagation through T (float32, as the paper), and the same networks by the exact gradient."""
+    epochs, found = unit["epochs"], []
+    at = sorted({*range(0, epochs, max(1, epochs // 4)), epochs - 1})
+    for sample in unit["samples"]:  # one by one: a network of 1024 units stays in the cache, five do not
+        one = unit | {"samples": [sample]}
+        done = train(
+            one,
+            ensemble(one, torch.float32, device),
+            step_trial(1, unit["T"], unit["target"]),
+            at,
+            dt=0.5,
+            nonlinearity="linear",
+        )
+        change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in at]).double()
+        run = linear.descend(linear.reduce(*draw(unit["g"], unit["N"], sample)), unit["target"], unit["rate"], epochs)
+        # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
+        slowest = torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()
+        exact = linear.singular_values(run.A[at])[:, :LEADING]
+        found.append((done.loss[:, 0], run.loss, torch.linalg.svdvals(change)[:, :LEADING], exact, slowest))
+    dims = {
+        "loss": ("epoch",),
+        "loss_exact": ("epoch",),
+        "values": ("snapshot", "rank"),
+        "values_exact": ("snapshot", "rank"),
+        "slowest": (),
+    }
     held = {
-        "loss": (("sample", "epoch"), done.loss.T.numpy()),
-        "loss_exact": (("sample", "epoch"), run.loss.T),
-        "values": (("sample", "snapshot", "rank"), values),
-        "values_exact": (("sample", "snapshot", "rank"), linear.singular_values(run.A[at]).swapaxes(0, 1)[..., :LEADING]),
-        "slowest": (("sample",), slowest),
+        name: (("sample", *own), np.stack(part)) for (name, own), part in zip(dims.items(), zip(*found), strict=True)
     }
     coords = {"sample": unit["samples"], "epoch": np.arange(epochs), "snapshot": at}
     return xr.Dataset(held, coords).expand_dims(target=[unit["target"]], g=[unit["g"]])
@@ -164,8 +227,12 @@ def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
 def failure(unit: dict, device: torch.device) -> xr.Dataset:
     """Large targets, back-propagation through T: loss (sample, epoch), leading real parts (sample, snapshot, rank)."""
     weights, at = ensemble(unit, torch.float32, device), list(range(0, unit["epochs"] + 1, unit["every"]))
-    done = train(unit, weights, step_trial(len(unit["samples"]), unit["T"], unit["target"]), at, dt=0.5, nonlinearity="linear")
-    leading = [torch.linalg.eigvals(done.snapshots[epoch]).real.sort(-1, descending=True)[0][:, :LEADING] for epoch in at]
+    done = train(
+        unit, weights, step_trial(len(unit["samples"]), unit["T"], unit["target"]), at, dt=0.5, nonlinearity="linear"
+    )
+    leading = [
+        torch.linalg.eigvals(done.snapshots[epoch]).real.sort(-1, descending=True)[0][:, :LEADING] for epoch in at
+    ]
     held = {
         "loss": (("sample", "epoch"), done.loss.T.numpy()),
         "leading": (("sample", "snapshot", "rank"), torch.stack(leading, 1).numpy()),

@@ -48,7 +48,7 @@ def units(kind: str, scale: str) -> list[dict]:
         one = made | {"N": size["N"], "targets": list(RATE)}
         return [one | {"unit": "exact", "g": COUPLINGS}]
     if kind == "bptt":
-        one = made | {"N": size["N"], "T": size["T"], "samples": samples[:2]}
+        one = made | {"N": size["N"], "T": size["T"]}
         return [
             one | {"unit": f"bptt_z{t}_g{g}", "target": t, "g": g, "rate": rate(g, t)}
             for t in (0.5, 2.0)
@@ -179,6 +179,7 @@ def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], 
             lr=unit["rate"],
             optimiser="sgd",
             trained="W",
+            progress=False,
             snapshots=snapshots,
             names=[f"{unit['unit']} sample {s}" for s in unit["samples"]],
             **kind,

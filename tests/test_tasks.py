@@ -1,4 +1,4 @@
-"""Trials against the timing rules of the sheet, read back from the tensors alone, on thousands of trials."""
+"""Trials against the timing rules of the paper's code, read back from the tensors alone, on thousands of trials."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from interplay import tasks
 from interplay.tasks import FlipFlop, Mante, Romo
 
 DTS = (0.1, 0.25, 0.3, 0.5, 1.0)
-SHEET = {"flip-flop": 0.0625, "mante": 0.125 * 40 / 86, "romo": 0.5 * 20 * 0.25 / (2 * 39.5)}
+PAPER = {"flip-flop": 0.0625, "mante": 0.125 * 40 / 86, "romo": 0.5 * 20 * 0.25 / (2 * 39.5)}
 LIKELY = 1e-4  # smallest p-value that passes; seeds are fixed, so that a pass stays one
 
 
@@ -67,7 +67,7 @@ def hold_to_rules(task, inputs, targets, mask):
 
 
 @pytest.mark.parametrize("dt", DTS)
-def test_flip_flop_follows_the_sheet(dt):
+def test_flip_flop_follows_the_rules(dt):
     hold_to_rules(FlipFlop(dt=dt), *drawn(FlipFlop(dt=dt)))
 
 
@@ -79,13 +79,15 @@ def test_flip_flop_follows_the_sheet(dt):
     delay=st.floats(4.5, 8),
     low=st.floats(0, 5),
     wide=st.floats(0, 20),
+    amplitude=st.floats(0.1, 3),
     seed=st.integers(0, 2**31),
 )
-def test_flip_flop_rules_hold_for_any_fields(dt, first, pulse, delay, low, wide, seed):
+def test_flip_flop_rules_hold_for_any_fields(dt, first, pulse, delay, low, wide, amplitude, seed):
     # sizes on the grid of steps, so that floor(a) + floor(b) and floor(a + b) agree in the reading
     fields = {"first": first, "pulse": pulse, "delay": delay}
     fields = {name: max(1, int(value / dt)) * dt for name, value in fields.items()}
-    task = FlipFlop(dt=dt, interval=(int(low / dt) * dt, int((low + wide) / dt) * dt), **fields)
+    interval = (int(low / dt) * dt, int((low + wide) / dt) * dt)
+    task = FlipFlop(dt=dt, interval=interval, amplitude=amplitude, **fields)
     hold_to_rules(task, *drawn(task, 20, (seed,)))
 
 
@@ -104,7 +106,7 @@ def test_flip_flop_draws_intervals_channels_and_signs_uniformly():
 
 
 @pytest.mark.parametrize("dt", DTS)
-def test_mante_follows_the_sheet(dt):
+def test_mante_follows_the_rules(dt):
     task = Mante(dt=dt)
     fixation, stimulus, delay, decision = (steps(part, dt) for part in (3, 20, 5, 20))
     inputs, targets, mask = drawn(replace(task, noise=0.0))
@@ -124,6 +126,11 @@ def test_mante_follows_the_sheet(dt):
     assert mask.sum() == len(mask) * (fixation + stimulus + decision)
 
 
+def test_a_mante_amplitude_scales_the_context_alone():
+    twice, once = (Mante(amplitude=size).test_trial().inputs for size in (2.0, 1.0))
+    assert torch.equal(twice[..., :2], 2 * once[..., :2]) and torch.equal(twice[..., 2:], once[..., 2:])
+
+
 @pytest.mark.parametrize("dt", (0.1, 0.5, 1.0))
 def test_mante_noise_is_white_and_there_all_the_trial(dt):
     with_noise, without = (drawn(Mante(dt=dt, noise=noise), 400)[0] for noise in (0.05, 0.0))
@@ -138,7 +145,7 @@ def test_mante_noise_is_white_and_there_all_the_trial(dt):
 
 
 def test_mante_draws_both_coherences_and_the_context_uniformly_and_independently():
-    inputs, *_ = drawn(Mante(noise=0.0), 8000, (5,))
+    inputs, *_ = drawn(Mante(noise=0.0), 60000, (5,))
     middle = inputs[:, 20]
     kinds = [np.unique(column, return_inverse=True)[1] for column in middle.T[1:]]  # context, evidence 1 and 2
     joint = np.bincount(np.ravel_multi_index(kinds, (2, 8, 8)), minlength=128)
@@ -146,7 +153,7 @@ def test_mante_draws_both_coherences_and_the_context_uniformly_and_independently
 
 
 @pytest.mark.parametrize("dt", DTS)
-def test_romo_follows_the_sheet(dt):
+def test_romo_follows_the_rules(dt):
     task = Romo(dt=dt)
     fixation, pulse, wait, decision = (steps(part, dt) for part in (3, 1, 5, 10))
     inputs, targets, mask = drawn(task)
@@ -170,7 +177,7 @@ def test_romo_draws_amplitudes_uniformly_given_the_gap():
     a1, a2 = inputs[:, 6, 0].astype(float), inputs[:, 12, 0].astype(float)
     rng = np.random.default_rng(8)
     b = rng.uniform(0.5, 1.5, (200_000, 2))
-    b1, b2 = b[abs(b[:, 0] - b[:, 1]) >= 0.2].T  # the sheet's rejection, said as it stands
+    b1, b2 = b[abs(b[:, 0] - b[:, 1]) >= 0.2].T  # the authors' rejection, said as it stands
     for ours, rejected in ((a1, b1), (a2, b2), (a1 - a2, b1 - b2), (a1 + a2, b1 + b2)):
         assert stats.ks_2samp(ours, rejected).pvalue > LIKELY
     cells = [np.histogram2d(x, y, bins=10, range=[[0.5, 1.5]] * 2)[0] for x, y in ((a1, a2), (b1, b2))]
@@ -228,7 +235,7 @@ def test_a_network_draws_from_its_own_generator_alone(name):
 def test_chance_is_the_loss_of_silence(name, change):
     task = replace(tasks.get(name)(), **change)
     if not change:
-        assert task.chance == pytest.approx(SHEET[name], rel=1e-6)
+        assert task.chance == pytest.approx(PAPER[name], rel=1e-6)
     _, targets, mask = (part.double() for part in task.trials(20000 if name == "romo" else 500, generators(11)))
     measured = 0.5 * (mask * targets**2).sum() / mask.sum()
     assert measured.item() == pytest.approx(task.chance, rel=1e-3 if name == "romo" else 1e-6)
@@ -266,6 +273,11 @@ def test_test_trial_of_romo():
     assert runs(inputs[:, 0, 0].numpy()) == [(6, 2, 0, np.float32(0.6)), (18, 2, 0, np.float32(1.1))]
     assert runs(targets[:, 0, 0].numpy()) == [(30, 20, 1, 0.5)]
     assert runs(mask[:, 0, 0, :1].numpy()) == [(0, 20, 0, 1.0), (30, 20, 0, 1.0)]
+
+
+def test_a_duration_of_three_steps_has_three_steps():
+    inputs, *_ = Romo(dt=0.1, pulse=0.3).test_trial()  # 0.3 / 0.1 is less than 3 in floating point
+    assert [length for _, length, *_ in runs(inputs[:, 0, 0].numpy())] == [3, 3]
 
 
 def test_sizes_and_names():

@@ -3,7 +3,7 @@
 A trial is a set of pulses and windows on a grid of Euler steps dt.  Times are in units of the neuronal time constant,
 amplitudes are dimensionless; a duration lasts int(duration / dt) steps.  Tensors are (time, network, trial, channel).
 Each network draws from its own generator alone: its trials do not depend on which others are simulated beside it.
-"Sheet" is the project's list of the authors' settings.
+Defaults are the settings of the authors' code, from which the paper's Figures 1 and 2 were made.
 """
 
 import math
@@ -75,7 +75,7 @@ class _Task:
 
 @dataclass(frozen=True, kw_only=True)
 class FlipFlop(_Task):
-    """Remember channel and sign of the last pulse: four states, since the other output goes back to 0 (sheet, 3.1)."""
+    """Remember channel and sign of the last pulse: four states, since the other output goes back to 0 (Fig 1a)."""
 
     t_max: float = 50.0  # length of a trial
     first: float = 1.0  # onset of the first pulse
@@ -122,7 +122,7 @@ class FlipFlop(_Task):
 
 @dataclass(frozen=True, kw_only=True)
 class Mante(_Task):
-    """Report the sign of the cued one of two noisy streams of evidence (sheet, 3.2)."""
+    """Report the sign of the cued one of two noisy streams of evidence (Fig 1b)."""
 
     fixation: float = 3.0  # durations, in this order
     stimulus: float = 20.0
@@ -170,7 +170,7 @@ class Mante(_Task):
 
 @dataclass(frozen=True, kw_only=True)
 class Romo(_Task):
-    """Report which of two pulses, a random delay apart, was larger; a trial fits the longest delay (sheet, 3.3)."""
+    """Report which of two pulses, a random delay apart, was larger; a trial fits the longest delay (Fig 1c)."""
 
     fixation: float = 3.0  # durations, in this order, with a second pulse after the delay
     pulse: float = 1.0

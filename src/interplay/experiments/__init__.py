@@ -32,6 +32,7 @@ class Experiment(NamedTuple):
 
 EXPERIMENTS = {
     "training": Experiment(training.units, training.compute, training.work),
+    "recurrent": Experiment(training.recurrent_units, training.compute, training.work),
     "sweep": Experiment(training.sweep_units, training.compute, training.work),
 } | {f"linear-{kind}": Experiment(partial(linear.units, kind), linear.compute, linear.work) for kind in linear.KINDS}
 

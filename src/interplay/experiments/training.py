@@ -44,6 +44,12 @@ def units(scale: str) -> list[dict]:
     return [settings(scale, task, g, sample) for sample in samples for task in SWEEP for g in FIGURE_1]
 
 
+def recurrent_units(scale: str) -> list[dict]:
+    """As Figure 1, with only the recurrent weights trained: what the published learning curves agree with."""
+    samples = range(SIZE[scale]["samples"])
+    return [settings(scale, task, g, sample, "W") for task in SWEEP for sample in samples for g in FIGURE_1]
+
+
 def sweep_units(scale: str) -> list[dict]:
     """The rest of Figure 2's grid of g, every sample."""
     samples = range(SIZE[scale]["samples"])
@@ -146,6 +152,21 @@ def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, tri
         "input_change": (("neuron", "channel_in"), (after.M - before.M)[0]),
         "readout_change": (("neuron", "channel_out"), (after.v - before.v)[0]),
     }
+
+
+def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArray:
+    """First epoch whose training loss is below `threshold` times that of epoch 0; NaN if none is (sheet, section 4)."""
+    solved = loss < threshold * loss.isel(epoch=0)
+    return solved.idxmax("epoch").where(solved.any("epoch")).astype(float)
+
+
+def functional_rank(loss_at_rank: xr.DataArray) -> xr.DataArray:
+    """`lowrank.functional_rank` along the dimension `rank`, labels kept; NaN where it is not reached or not computed."""
+    return xr.apply_ufunc(
+        lambda loss: lowrank.functional_rank(torch.as_tensor(np.moveaxis(loss, -1, 0))).numpy(),
+        loss_at_rank,
+        input_core_dims=[["rank"]],
+    )
 
 
 def _array(values) -> np.ndarray:

@@ -1,0 +1,72 @@
+"""The ledger: every claim of the papers, what was measured here with its 95 % interval, and the verdict.
+
+A row holds if the mean over samples lies in the range the sheet allows; a claim that differs stays in the ledger.
+"""
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..archive import ArchiveError
+from ..seeds import seed
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim.  `measure` gives one value a sample, from kept results; `low` ... `high` is the accepted mean.
+
+    `expected` says the same range in words and units; `figure` is the page and label that shows it; `note` says what
+    was found where the claim differs.
+    """
+
+    id: str
+    source: str
+    claim: str
+    expected: str
+    low: float
+    high: float
+    measure: Callable[[], Iterable[float]]
+    figure: str
+    note: str = ""
+
+
+def interval(samples: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
+    """95 % interval of the mean over samples by the percentile bootstrap, with fixed draws; of one sample, itself."""
+    rng = np.random.RandomState(np.random.MT19937(seed("bootstrap")))
+    means = samples[rng.randint(len(samples), size=(draws, len(samples)))].mean(1)
+    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
+
+
+def row(claim: Claim) -> dict:
+    """One row of the ledger; values that are not there, or samples that never converged, are counted in `missing`."""
+    try:
+        measured = np.asarray(list(claim.measure()), float)
+    except (ValueError, KeyError, ArchiveError):  # the results are not kept here
+        measured = np.array([])
+    samples = measured[np.isfinite(measured)]
+    value, (low, high) = (samples.mean(), interval(samples)) if len(samples) else (math.nan, (math.nan, math.nan))
+    holds = claim.low <= value <= claim.high
+    return {
+        "id": claim.id,
+        "source": claim.source,
+        "claim": claim.claim,
+        "value": float(value) if len(samples) else None,
+        "low": low if len(samples) else None,
+        "high": high if len(samples) else None,
+        "samples": len(samples),
+        "missing": len(measured) - len(samples),
+        "expected": claim.expected,
+        "verdict": "not reproduced" if not len(samples) else "holds" if holds else "differs",
+        "figure": claim.figure,
+        "note": claim.note,
+    }
+
+
+def ledger() -> list[dict]:
+    """All rows, in the order of the papers; parts are the modules of this package."""
+    parts = [importlib.import_module(f"{__name__}.{part.name}") for part in pkgutil.iter_modules(__path__)]
+    return [row(claim) for part in sorted(parts, key=lambda part: part.ORDER) for claim in part.CLAIMS]

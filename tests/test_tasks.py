@@ -162,7 +162,7 @@ def test_romo_follows_the_rules(dt):
         (one, length_1, _, a1), (two, length_2, _, a2) = runs(u)
         assert one == fixation and length_1 == length_2 == pulse
         assert steps(2, dt) <= two - one - pulse <= steps(8, dt)
-        assert 0.5 <= min(a1, a2) and max(a1, a2) <= 1.5 and abs(a1 - a2) >= 0.2 - 1e-6
+        assert min(a1, a2) >= 0.5 and max(a1, a2) <= 1.5 and abs(a1 - a2) >= 0.2 - 1e-6
         end = two + pulse
         answer = slice(end + wait, end + wait + decision)
         expected_m, expected_z = np.zeros_like(m), np.zeros_like(z)

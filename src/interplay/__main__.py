@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m interplay", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="compute what is missing of an experiment, and keep it")
-    run.add_argument("name", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
+    run.add_argument("name", help=f"all, or one of {', '.join(experiments.EXPERIMENTS)}")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     run.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
     status = verbs.add_parser("status", help="what is kept, what is missing, how long that will take")
@@ -26,8 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     try:
         if asked.verb == "run":
+            if asked.threads < 1:
+                raise ValueError(f"number of threads is {asked.threads}, but must be at least 1")
             torch.set_num_threads(asked.threads)
-            experiments.run(asked.name, experiments.scale(asked.scale), device=asked.device)
+            for name in experiments.EXPERIMENTS if asked.name == "all" else [asked.name]:
+                experiments.run(name, experiments.scale(asked.scale), device=asked.device)
         elif asked.verb == "status":
             print_status(experiments.scale(asked.scale))
         else:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 import time
@@ -54,13 +55,15 @@ def digest(data: xr.Dataset) -> str:
 
 def provenance(settings: dict, seconds: float, device: str = "cpu") -> dict[str, str | int | float]:
     """Attributes that say what made a result: settings, versions, commit, device, seconds (wall), date."""
-    git = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
-    asked = subprocess.run(git, capture_output=True, text=True, check=False)
+    commit = version("interplay")
+    if (CHECKOUT / ".git").exists() and shutil.which("git"):
+        git = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=12"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or commit
     return {
         "format": FORMAT,
         "settings": json.dumps(settings, sort_keys=True),
         "versions": json.dumps({"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy")}}),
-        "commit": asked.stdout.strip() or version("interplay"),
+        "commit": commit,
         "device": device,
         "seconds": round(seconds, 2),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -85,21 +88,23 @@ def _seal(content: bytes) -> bytes:
 
 
 def write(path: Path, data: xr.Dataset) -> None:
-    """Keep `data` at `path`, whole or not at all: a temporary file beside it, then a rename."""
+    """Keep `data` at `path`, whole or not at all: a temporary file beside it, then a rename.
+
+    It is packed in memory first, since the HDF5 library ends the process when the disk fills up under it.
+    """
     data = data.assign_attrs(digest=digest(data))
     packed = {name: {"zlib": True, "complevel": 6} for name, var in data.data_vars.items() if var.ndim}
+    content = bytes(data.to_netcdf(engine="h5netcdf", encoding=packed))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        data.to_netcdf(part, engine="h5netcdf", encoding=packed)
-        seal = _seal(part.read_bytes())
-        with part.open("ab") as kept:
-            kept.write(seal)
+        with part.open("wb") as kept:
+            kept.write(content + _seal(content))
             kept.flush()
             os.fsync(kept.fileno())
         part.replace(path)
     except OSError as fault:
-        raise ArchiveError(f"{path} could not be kept ({fault}): what was there before is untouched") from fault
+        raise ArchiveError(f"{path} could not be kept ({fault.strerror}): what was there before is untouched") from fault
     finally:
         part.unlink(missing_ok=True)
 

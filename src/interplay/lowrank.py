@@ -1,6 +1,6 @@
 """How much of a change of connectivity fits in a few directions.  Works on any matrix pair (before, after).
 
-Matrices are (..., N, N) tensors, dimensionless; `change` is after minus before.  Definitions: sheet, section 4.
+Matrices are (..., N, N) tensors, dimensionless; `change` is after minus before.  Definitions: Schuessler et al. 2020.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ def eigenvalues(matrix: Tensor) -> Tensor:
 
 
 def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Left (..., N, rank) and right (..., N, rank), with left @ right^T the best approximation of `change` of that rank.
+    """Left and right (..., N, rank), with left @ right^T the best approximation of `change` of that rank.
 
     Raises ValueError for a rank below 0 or above N.
     """
@@ -47,7 +47,7 @@ def truncate(change: Tensor, rank: int) -> Tensor:
 def loss_against_rank(
     before: Tensor, change: Tensor, ranks: Sequence[int], evaluate: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Loss of `before + truncate(change, R)` for every R: (rank, ...); sheet, section 4, Figure 1 j-l.
+    """Loss of `before + truncate(change, R)` for every R: (rank, ...) (Figure 1 j-l).
 
     evaluate: loss of stacked matrices (rank, ..., N, N) -> (rank, ...), called once for all ranks together
     Raises ValueError for a rank below 0 or above N.
@@ -63,7 +63,7 @@ def loss_against_rank(
 def functional_rank(loss: Tensor, threshold: float = 0.05) -> Tensor:
     """Smallest R whose loss is below `threshold` times the loss at R = 0; NaN if none is: (...).
 
-    loss: (rank, ...), for R = 0, 1, 2, ...; the reference keeps the trained input and readout (sheet, E5)
+    loss: (rank, ...), for R = 0, 1, 2, ...; the reference keeps the trained input and readout
     """
     solved = loss < threshold * loss[0]
     first = solved.to(torch.float64).argmax(0).to(torch.float64)

@@ -1,8 +1,8 @@
 """Initialise, simulate and train an ensemble of vanilla RNNs.
 
-`dh/dt = -h + W phi(h) + M u + noise`, `z = v^T phi(h)` (Schuessler et al. 2020, eq. 1), with Euler step dt in units of the
-neuronal time constant: `h[k+1] = (1-dt) h[k] + dt (W phi(h[k]) + M u[k] + noise[k])` and `z[k] = v^T phi(h[k+1])`.
-Tensors of time loops are (time, network, trial, channel); every network of an ensemble runs in the same matrix products.
+`dh/dt = -h + W phi(h) + M u + noise`, `z = v^T phi(h)` (Schuessler et al. 2020, eq. 1), with Euler step dt in units of
+the neuronal time constant: `h[k+1] = (1-dt) h[k] + dt (W phi(h[k]) + M u[k] + noise[k])`, `z[k] = v^T phi(h[k+1])`.
+Tensors of time loops are (time, network, trial, channel); all networks of an ensemble run in the same matrix products.
 """
 
 import sys
@@ -53,7 +53,7 @@ def device(name: str = "auto") -> torch.device:
 def initialise(
     g: Sequence[float], N: int, n_in: int, n_out: int, seeds: Sequence[np.random.SeedSequence], **kind
 ) -> Weights:
-    """Random networks: W ~ N(0, g^2/N), columns of M of norm sqrt(N), columns of v of norm 1/sqrt(N); sheet, section 2.
+    """Random networks: W ~ N(0, g^2/N), columns of M of norm sqrt(N), columns of v of norm 1/sqrt(N) (Schuessler et al. 2020).
 
     g    : initial coupling of each network, dimensionless, >= 0
     seeds: one a network; drawn by numpy's frozen `RandomState`, whose stream is guaranteed (NEP 19)
@@ -78,7 +78,8 @@ def initialise(
 class BackThroughTime(torch.autograd.Function):
     """Outputs of the Euler map, and its gradient by hand: one matrix product over all steps and trials a weight.
 
-    With a[k] = dL/dh[k]: a[k] = (1-dt) a[k+1] + phi'(h[k]) (dt W^T a[k+1] + v dL/dz[k-1]), dL/dW = dt sum_k a[k+1] r[k]^T.
+    With a[k] = dL/dh[k]: a[k] = (1-dt) a[k+1] + phi'(h[k]) (dt W^T a[k+1] + v dL/dz[k-1]), and
+    dL/dW = dt sum_k a[k+1] r[k]^T.
     Rates are kept as (network, time, trial, unit), so that the sum over k and trials is one product without a copy.
     """
 
@@ -106,7 +107,7 @@ class BackThroughTime(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dz):
-        (W, M, v, u, r), dt = ctx.saved_tensors, ctx.dt
+        (W, _, v, u, r), dt = ctx.saved_tensors, ctx.dt
         steps, networks, trials = dz.shape[:3]
         rows = (networks, steps * trials, -1)
         dz = dz.transpose(0, 1).reshape(rows)
@@ -202,7 +203,7 @@ def train(
     """Gradient descent on the loss of every network at once; one epoch is one update on fresh trials.
 
     trials    : epoch -> inputs, targets, mask, each (time, network, trial, channel)
-    lr        : learning rate, one for all or one a network (sheet: 0.05/N); Adam with PyTorch's defaults, or "sgd"
+    lr        : learning rate, one for all or one a network (the paper: 0.05/N); Adam with PyTorch's defaults, or "sgd"
     trained   : which of W, M, v change, e.g. "W"
     snapshots : epochs at which W is recorded before the update; `epochs` means after the last one
     A network whose loss is no longer finite keeps its last weights, is named in a warning, and the others go on.

@@ -44,14 +44,7 @@ def load(task: str, g: float, sample: int, name: str = "training", at: str | Non
         raise archive.ArchiveError(
             f"W0 of {task}, g = {g}, sample {sample} has digest {found}, not {wanted}: numpy changed"
         )
-    left, right, dM, dv = (
-        torch.from_numpy(np.nan_to_num(data[part].dropna(dim, how="all").values.astype(np.float32)))
-        for part, dim in (
-            ("left", "factor"),
-            ("right", "factor"),
-            ("input_change", "channel_in"),
-            ("readout_change", "channel_out"),
-        )
-    )
+    kept = (data[part] for part in ("left", "right", "input_change", "readout_change"))
+    left, right, dM, dv = (torch.from_numpy(part.dropna(part.dims[-1]).values.astype(np.float32)) for part in kept)
     after = Weights(before.W + left @ right.T, before.M + dM, before.v + dv)
     return Network(before, after, float(data.loss_test))

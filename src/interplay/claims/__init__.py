@@ -1,6 +1,6 @@
 """The ledger: every claim of the papers, what was measured here with its 95 % interval, and the verdict.
 
-A row holds if the mean over samples lies in the range the sheet allows; a claim that differs stays in the ledger.
+A row holds if the mean over samples lies in the range allowed beforehand; a claim that differs stays in the ledger.
 """
 
 import importlib

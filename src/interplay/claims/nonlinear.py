@@ -1,5 +1,6 @@
-"""Claims of Schuessler et al. (2020) on the nonlinear networks: C1 to C19 of the sheet."""
+"""Claims of Schuessler et al. (2020) on the nonlinear networks: C1 to C19."""
 
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -17,10 +18,8 @@ INF = float("inf")
 def runs() -> xr.Dataset:
     """Every network of Figure 1, and of the sweep over g what is kept, at N = 256 with all weights trained."""
     parts = [experiments.load("training", "paper", present=True)]
-    try:
+    with suppress(ValueError):  # the sweep is not computed yet
         parts.append(experiments.load("sweep", "paper", present=True))
-    except ValueError:  # the sweep is not computed yet
-        pass
     return experiments.archive.combine(parts).isel(N=0)
 
 

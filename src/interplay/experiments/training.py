@@ -9,7 +9,7 @@ import xarray as xr
 from .. import archive, lowrank, rnn, tasks
 from ..seeds import generator, seed
 
-# Sheet, section 2.  `lite` and `smoke` keep every line and shrink the rest.
+# The sizes of the paper; `lite` and `smoke` keep every line and shrink the rest.
 EPOCHS = {
     "paper": {"flip-flop": 1000, "mante": 2000, "romo": 6000},
     "lite": {"flip-flop": 400, "mante": 600, "romo": 2500},
@@ -124,7 +124,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float) -> dict:
-    """What changed in one network (network axis of length 1), on `trials` it has not seen; sheet, section 4."""
+    """What changed in one network (network axis of length 1), on `trials` it has not seen."""
     change = (after.W - before.W)[0]
 
     def evaluate(W: torch.Tensor) -> torch.Tensor:
@@ -155,13 +155,13 @@ def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, tri
 
 
 def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArray:
-    """First epoch whose training loss is below `threshold` times that of epoch 0; NaN if none is (sheet, section 4)."""
+    """First epoch whose training loss is below `threshold` times that of epoch 0; NaN if none is."""
     solved = loss < threshold * loss.isel(epoch=0)
     return solved.idxmax("epoch").where(solved.any("epoch")).astype(float)
 
 
 def functional_rank(loss_at_rank: xr.DataArray) -> xr.DataArray:
-    """`lowrank.functional_rank` along the dimension `rank`, labels kept; NaN where it is not reached or not computed."""
+    """`lowrank.functional_rank` along the dimension `rank`, labels kept; NaN where it is not reached."""
     return xr.apply_ufunc(
         lambda loss: lowrank.functional_rank(torch.as_tensor(np.moveaxis(loss, -1, 0))).numpy(),
         loss_at_rank,

@@ -1,0 +1,28 @@
+"""Colab buttons that open the twin of a page in notebooks/, and no assets from other hosts."""
+
+from pathlib import Path
+
+TWINS = Path(__file__).parents[2] / "notebooks"
+
+
+def fix(app, pagename, templatename, context, doctree):
+    """Point the launch button at the twin, or drop it where there is none; drop Thebe, which the book does not use."""
+    twin = f"{Path(pagename).name}.ipynb"
+    for group in context.get("header_buttons", []):
+        buttons = group.get("buttons", [])
+        for button in [b for b in buttons if b.get("text") == "Colab"]:
+            if (TWINS / twin).exists():
+                button["url"] = button["url"].partition("/book/")[0] + f"/notebooks/{twin}"
+            else:
+                buttons.remove(button)
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "THEBE_JS_URL" not in ((getattr(script, "attributes", {}) or {}).get("body") or "")
+        and "sphinx-thebe.js" not in str(getattr(script, "filename", script))
+    ]
+
+
+def setup(app):
+    app.connect("html-page-context", fix, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,234 @@
+"""Results survive what machines do to files: faults are injected for real, and the kept results compared."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from interplay import archive
+from interplay.archive import ArchiveError
+
+SETTINGS = {"unit": "a", "g": [0.0, 0.9], "N": 3}
+
+
+def result(value: float = 0.5) -> xr.Dataset:
+    grid = {"g": [0.0, 0.9], "task": ["romo", "mante"], "rank": np.arange(4)}
+    data = xr.Dataset(
+        {
+            "loss": (("task", "g", "rank"), np.random.default_rng(0).random((2, 2, 4)).astype(np.float32)),
+            "double": (("g",), np.array([np.nan, value])),
+            "count": (("rank",), np.array([1, -2, 3, 2**40])),
+            "digest_of": (("task",), np.array(["ä", ""], dtype=object)),
+            "alone": ((), np.float32(np.inf)),
+        },
+        coords=grid,
+    )
+    return data.assign_attrs(archive.provenance(SETTINGS, 1.25), created="2026-01-01T00:00:00Z")
+
+
+@pytest.fixture
+def kept(tmp_path) -> Path:
+    archive.write(tmp_path / "s" / "unit.nc", result())
+    return tmp_path / "s" / "unit.nc"
+
+
+@contextlib.contextmanager
+def powerless(place: Path):
+    """No right to write in `place`; root, whom permissions do not stop, becomes nobody for a while."""
+    place.chmod(0o555)
+    if root := os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        place.chmod(0o755)
+
+
+@contextlib.contextmanager
+def full_disk(size: int):
+    """No file grows beyond `size` bytes: write() fails in the middle, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_is_read_is_what_was_written(kept):
+    data, found = result(), archive.read(kept)
+    for name in data.variables:
+        np.testing.assert_array_equal(found[name].values, data[name].values)
+        assert found[name].dtype == data[name].dtype or data[name].dtype.kind in "OU"
+        assert found[name].dims == data[name].dims
+    assert set(found.coords) == {"g", "task", "rank"}
+    assert {name: value for name, value in found.attrs.items() if name != "digest"} == data.attrs
+    assert found.attrs["digest"] == archive.digest(data) == archive.digest(found)
+    assert json.loads(found.attrs["settings"]) == SETTINGS
+    assert found.attrs["seconds"] == 1.25
+    assert found.attrs["commit"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.assign(double=("g", [np.nan, 0.5 + 1e-15])),
+        lambda data: data.assign(loss=data.loss.astype(np.float64)),
+        lambda data: data.assign_coords(g=[0.0, 0.90001]),
+        lambda data: data.rename(alone="other"),
+        lambda data: data.assign(digest_of=("task", np.array(["ä", "b"], dtype=object))),
+        lambda data: data.assign_attrs(commit="another"),
+    ],
+)
+def test_digest_sees_every_change(change):
+    assert archive.digest(change(result())) != archive.digest(result())
+
+
+def test_any_flipped_bit_and_any_truncation_is_noticed(kept):
+    raw, draw = kept.read_bytes(), random.Random(7)
+    spoilt = [raw[:n] for n in (0, 1, 8, 73, len(raw) - 1, *(draw.randrange(len(raw)) for _ in range(100)))]
+    for at in (0, len(raw) - 1, *(draw.randrange(len(raw)) for _ in range(1000))):
+        spoilt.append(raw[:at] + bytes([raw[at] ^ 1 << draw.randrange(8)]) + raw[at + 1 :])
+    for content in [*spoilt, raw + b"\n"]:
+        kept.write_bytes(content)
+        with pytest.raises(ArchiveError, match=f"^{kept} is damaged") as caught:
+            archive.read(kept)
+        assert "\n" not in str(caught.value)
+    kept.write_bytes(raw)
+    assert archive.read(kept).equals(result())
+
+
+def test_other_version_and_missing_file_are_named(kept):
+    archive.write(kept, result().assign_attrs(format=99))
+    with pytest.raises(ArchiveError, match=f"{kept} has format 99, this version reads 1"):
+        archive.read(kept)
+    with pytest.raises(ArchiveError, match=r"none\.nc cannot be read \(No such file or directory\)"):
+        archive.read(kept.with_name("none.nc"))
+
+
+def test_fetch_computes_once_and_again_if_asked_to(tmp_path, monkeypatch):
+    calls = []
+    compute = lambda: calls.append(1) or result(len(calls))
+    path = tmp_path / "deep" / "unit.nc"
+    for expected in (1, 1):
+        assert archive.fetch(path, SETTINGS, compute).double[1] == expected
+    assert json.loads(archive.read(path).attrs["settings"]) == SETTINGS
+    monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
+    assert archive.fetch(path, SETTINGS, compute).double[1] == 2
+    monkeypatch.setenv("INTERPLAY_RETRAIN", "0")
+    with pytest.raises(ArchiveError, match=r"unit\.nc was made with .*\"N\": 3.* not .*\"N\": 4"):
+        archive.fetch(path, SETTINGS | {"N": 4}, compute)
+    assert len(calls) == 2
+    assert [p.name for p in path.parent.iterdir()] == ["unit.nc"]
+
+
+def test_damaged_file_is_set_aside_and_computed_again(kept):
+    other = kept.with_name("other.nc")
+    archive.write(other, result())
+    good, cut = other.read_bytes(), kept.read_bytes()[:-100]
+    kept.write_bytes(cut)
+    with pytest.warns(UserWarning, match=r"unit\.nc is damaged .*; set aside as unit\.nc\.damaged"):
+        again = archive.fetch(kept, SETTINGS, lambda: result(2))
+    assert again.double[1] == 2
+    assert archive.read(kept).equals(result(2))
+    assert kept.with_name("unit.nc.damaged").read_bytes() == cut
+    assert other.read_bytes() == good
+
+
+def test_read_only_folder_is_said_before_any_work_and_nothing_is_touched():
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        archive.write(place / "unit.nc", result())
+        before = (place / "unit.nc").read_bytes()
+        (place / "bad.nc").write_bytes(b"damaged")
+        with powerless(place):
+            for name in ("new.nc", "sub/new.nc", "bad.nc"):
+                with pytest.raises(ArchiveError, match=r"cannot be written \(Permission denied\)") as caught:
+                    archive.fetch(place / name, SETTINGS, lambda: pytest.fail("computed in vain"))
+                assert "\n" not in str(caught.value)
+            with pytest.raises(ArchiveError, match="untouched"):
+                archive.write(place / "unit.nc", result(2))
+            assert archive.fetch(place / "unit.nc", SETTINGS, lambda: pytest.fail("was there")).equals(result())
+        assert (place / "unit.nc").read_bytes() == before
+        assert sorted(p.name for p in place.iterdir()) == ["bad.nc", "unit.nc"]
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "results").write_text("mine")
+    with pytest.raises(ArchiveError, match="results cannot be written"):
+        archive.fetch(tmp_path / "results" / "unit.nc", SETTINGS, lambda: pytest.fail("computed in vain"))
+    assert (tmp_path / "results").read_text() == "mine"
+
+
+def test_full_disk_leaves_what_was_there(kept):
+    before = kept.read_bytes()
+    for size in (0, 1, 500, len(before) // 2, len(before) - 72, len(before) - 1):
+        with full_disk(size), pytest.raises(ArchiveError, match=r"could not be kept \(File too large\)") as caught:
+            archive.write(kept, result())
+        assert "\n" not in str(caught.value)
+        assert kept.read_bytes() == before
+        assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_killed_while_writing_never_leaves_half_a_result(tmp_path):
+    path, draw, seen = tmp_path / "unit.nc", random.Random(3), set()
+
+    def write_for_ever():
+        while True:
+            for value in (1.0, 2.0):
+                archive.write(path, result(value))
+
+    archive.write(path, result(1.0))
+    for _ in range(12):
+        child = multiprocessing.get_context("fork").Process(target=write_for_ever)
+        child.start()
+        time.sleep(0.05 + 0.15 * draw.random())
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        seen.add(float(archive.read(path).double[1]))  # raises if it is half
+    assert seen <= {1.0, 2.0}
+    assert list(tmp_path.glob("*.nc")) == [path]
+
+
+def test_folder_is_the_chosen_one_and_is_not_created_by_asking(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "mine"))
+    assert archive.folder() == tmp_path / "mine"
+    assert not (tmp_path / "mine").exists()
+    monkeypatch.delenv("INTERPLAY_RESULTS")
+    assert archive.folder() == archive.CHECKOUT / "results"
+    monkeypatch.setattr(archive, "CHECKOUT", tmp_path)
+    assert archive.folder().parts[-2:] == ("interplay", "results")
+
+
+def test_combine_puts_values_at_their_labels_and_nan_where_there_are_none():
+    def part(task, g, **values):
+        return xr.Dataset({"loss": (("task", "g", "epoch"), [[values["loss"]]]), "name": (("task",), [task])},
+                          coords={"task": [task], "g": [g], "epoch": np.arange(len(values["loss"]))})  # fmt: skip
+
+    parts = [part("romo", 0.9, loss=[1.0, 2.0, 3.0]), part("mante", 0.0, loss=[4.0]), part("romo", 0.3, loss=[5.0, 6.0])]
+    whole = archive.combine(parts)
+    assert dict(whole.sizes) == {"task": 2, "g": 3, "epoch": 3}
+    assert whole.g.values.tolist() == [0.0, 0.3, 0.9]
+    assert whole.task.values.tolist() == ["romo", "mante"]
+    for one in parts:
+        found = whole.sel(task=one.task, g=one.g, epoch=one.epoch)
+        np.testing.assert_array_equal(found.loss.values, one.loss.values)
+        assert found.name.values.tolist() == one.name.values.tolist()
+    assert int(whole.loss.notnull().sum()) == 6
+    assert archive.combine(parts[:1]).loss.dtype == np.float64
+    assert archive.combine([parts[0].assign(loss=parts[0].loss.astype(np.float32))]).loss.dtype == np.float32
+    lonely = archive.combine([parts[0], parts[1].drop_vars("name")])
+    assert lonely.name.values.tolist() == ["romo", ""]

@@ -1,0 +1,97 @@
+"""Low-rank analyses against what linear algebra promises, and against evaluating one matrix at a time."""
+
+import pytest
+import torch
+
+from interplay import lowrank
+
+DRAW = torch.Generator().manual_seed(5)
+
+
+def matrix(*shape):
+    return torch.randn(*shape, generator=DRAW, dtype=torch.float64)
+
+
+def test_singular_values_and_eigenvalues_of_a_matrix_made_from_them():
+    U, V = (torch.linalg.qr(matrix(12, 12))[0] for _ in range(2))
+    s = torch.tensor([3.0, 2, 1, 0.5, *[0.1] * 8], dtype=torch.float64)
+    torch.testing.assert_close(lowrank.singular_values((U * s) @ V.T), s)
+    wanted = torch.tensor([[0.1, -2.0, 1.0], [0.2, 3.0, -0.5]], dtype=torch.float64)
+    P = matrix(2, 3, 3)
+    found = lowrank.eigenvalues(P @ torch.diag_embed(wanted) @ torch.linalg.inv(P))
+    torch.testing.assert_close(found.real, torch.tensor([[-2.0, 1.0, 0.1], [3.0, -0.5, 0.2]], dtype=torch.float64))
+    assert found.imag.abs().max() < 1e-9
+
+
+def test_truncation_to_no_rank_and_to_full_rank():
+    change = matrix(2, 7, 7)
+    assert not lowrank.truncate(change, 0).any()
+    torch.testing.assert_close(lowrank.truncate(change, 7), change)
+    for rank in range(8):
+        left, right = lowrank.factors(change, rank)
+        assert left.shape == right.shape == (2, 7, rank)
+        assert (torch.linalg.matrix_rank(lowrank.truncate(change, rank)) == rank).all()
+
+
+def test_no_matrix_of_the_same_rank_is_nearer():
+    change, rank = matrix(9, 9), 3
+    cut = lowrank.truncate(change, rank)
+    best, s = (change - cut).norm(), lowrank.singular_values(change)
+    torch.testing.assert_close(best, s[rank:].norm())
+    left, right = lowrank.factors(change, rank)
+    for size in (1e-3, 1e-2, 0.1, 1):
+        for _ in range(100):
+            other = (left + size * matrix(9, rank)) @ (right + size * matrix(9, rank)).T
+            assert (change - other).norm() > best
+
+
+def test_loss_against_rank_equals_one_matrix_at_a_time():
+    before, change, x = matrix(3, 8, 8), matrix(3, 8, 8), matrix(8)
+    evaluate = lambda W: torch.tanh(W @ x).square().sum(-1)
+    calls = []
+    ranks = [0, 5, 1, 8]
+    found = lowrank.loss_against_rank(before, change, ranks, lambda W: calls.append(W.shape) or evaluate(W))
+    assert calls == [(4, 3, 8, 8)]
+    one_by_one = [[evaluate(W + lowrank.truncate(d, R)) for W, d in zip(before, change)] for R in ranks]
+    torch.testing.assert_close(found, torch.tensor(one_by_one, dtype=torch.float64))
+    torch.testing.assert_close(found[0], evaluate(before))
+    torch.testing.assert_close(found[3], evaluate(before + change))
+
+
+def test_functional_rank_is_the_first_below_the_threshold():
+    curves = torch.tensor([
+        [1.0, 1.0, 2.0, 1.0, 4.0],  # in units of the first: 2, never, first is worse later, exactly 5 %, immediately
+        [0.5, 0.9, 9.0, 0.05, 0.1],
+        [0.04, 0.06, 0.5, 0.05, 9.0],
+        [0.2, 0.2, 0.099, 0.049, 0.0],
+        [0.01, 0.1, 1.0, 0.9, 0.0],
+    ])  # fmt: skip
+    found = lowrank.functional_rank(curves)
+    torch.testing.assert_close(found, torch.tensor([2, torch.nan, 3, 3, 1], dtype=torch.float64), equal_nan=True)
+    torch.testing.assert_close(lowrank.functional_rank(3.7 * curves), found, equal_nan=True)
+    assert lowrank.functional_rank(curves[:, 1], threshold=0.07) == 2
+    assert lowrank.functional_rank(torch.tensor([torch.nan, 0.0])).isnan()
+
+
+def test_shuffle_keeps_the_entries_of_each_matrix_and_nothing_else():
+    W = matrix(2, 40, 40)
+    W[0] *= torch.arange(40.0)  # structure that a shuffle has to destroy
+    mixed = lowrank.shuffle(W, torch.Generator().manual_seed(0))
+    assert torch.equal(mixed.flatten(1).sort().values, W.flatten(1).sort().values)
+    assert (mixed == W).double().mean() < 0.02
+    moved = mixed[0].norm(dim=0) / W[0].norm()
+    assert moved.std() < 0.4 * (W[0].norm(dim=0) / W[0].norm()).std()
+    assert torch.equal(mixed, lowrank.shuffle(W, torch.Generator().manual_seed(0)))
+    assert not torch.equal(mixed, lowrank.shuffle(W, torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("rank", [-1, 6, 100])
+def test_rank_out_of_range_gets_one_sentence(rank):
+    change = torch.eye(5)
+    for call in (
+        lambda: lowrank.factors(change, rank),
+        lambda: lowrank.truncate(change, rank),
+        lambda: lowrank.loss_against_rank(change, change, [0, rank], lambda W: pytest.fail("evaluated in vain")),
+    ):
+        with pytest.raises(ValueError, match=rf"^rank is {rank}, but must be between 0 and N = 5$"):
+            call()

@@ -1,0 +1,139 @@
+"""What holds the project together: versions, chapters under test, twins, the key of the execution cache."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import build
+import jupytext
+import nbformat
+import pytest
+import twins
+import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+LOCK = {
+    line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].strip()
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+}
+
+
+def conda():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    plain = [entry.replace("=", "==") for entry in listed if isinstance(entry, str) and "=" in entry]
+    return plain + next(entry["pip"] for entry in listed if isinstance(entry, dict))
+
+
+def test_environment_and_bounds_agree_with_the_lock():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for entry in conda():
+        name, _, version = entry.partition("==")
+        if name not in ("python", "-e ."):
+            assert LOCK[name] == version, name
+    wanted = project["dependencies"] + [r for extra in project["optional-dependencies"].values() for r in extra]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "interplay":
+            assert requirement.specifier.contains(LOCK[requirement.name.lower()]), str(requirement)
+    named = {re.split("[=><]", entry)[0] for entry in conda()}
+    assert {"python", "numpy", "sympy", "matplotlib", "torch", "jupyter-book", "jupytext", "nbmake"} <= named
+    assert LOCK["torch"] == "2.13.0"
+
+
+def test_package_is_thin():
+    for file in (ROOT / "src").rglob("*.py"):
+        assert len(file.read_text().splitlines()) <= 300, file
+
+
+def test_arrows_run_down():
+    allowed = {"tasks": set(), "lowrank": set(), "archive": set(), "seeds": set(), "rnn": set()}
+    for name, below in allowed.items():
+        tree = ast.parse((ROOT / f"src/interplay/{name}.py").read_text())
+        found = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
+        assert found <= below, f"{name} imports {found}"
+
+
+def toc():
+    table = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = [part["file"] for group in table["parts"] for part in group["chapters"]]
+    return [Path(name).name for name in (table["root"], *listed)]
+
+
+def test_every_chapter_is_in_the_book_and_under_test():
+    notebooks = {chapter.stem for chapter in twins.chapters()}
+    assert {md.stem for md in twins.BOOK.glob("*.md")} == set(toc())
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "book"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    collected = set(re.findall(r"book/([\w-]+)\.md", listed))
+    assert collected == notebooks
+    assert len(notebooks) >= 6
+
+
+def test_a_chapter_that_fails_names_chapter_line_and_cell(tmp_path):
+    head = (ROOT / "book/claims.md").read_text().split("\n---\n")[0]
+    broken = tmp_path / "book" / "broken.md"
+    broken.parent.mkdir()
+    broken.write_text(
+        head + "\n---\n\n# Broken\n\n```{code-cell} ipython3\n1\n```\n\n```{code-cell} ipython3\nassert 0\n```\n"
+    )
+    shutil.copytree(ROOT / "book/_ext", tmp_path / "book/_ext")
+    for name in ("conftest.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "book"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    line = 1 + broken.read_text().splitlines().index("assert 0") - 1
+    assert f"book/broken.md:{line} (code cell 2)" in told.stdout
+
+
+@pytest.mark.parametrize("chapter", twins.chapters(), ids=lambda chapter: chapter.stem)
+def test_twin_is_in_step_and_plain(chapter):
+    kept = nbformat.read(twins.TWINS / f"{chapter.stem}.ipynb", 4)
+    assert kept == twins.twin(chapter), "out of step: run `make colab`"
+    nbformat.validate(kept)
+    for cell in kept.cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\{[\w:-]+\}`|^\s*(```|:::)\{|^\([\w-]+\)=$", cell.source, re.M), cell.source
+    code = [cell.source for cell in kept.cells if cell.cell_type == "code"]
+    assert code[1:] == [cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
+    assert len(list(twins.TWINS.glob("*.ipynb"))) == len(twins.chapters())
+
+
+def test_a_twin_executes_first_cell_included():
+    notebook = nbformat.read(twins.TWINS / "claims.ipynb", 4)
+    NotebookClient(notebook, timeout=120).execute()
+    assert "GPU" in notebook.cells[1].outputs[0].text
+
+
+def test_what_was_executed_is_stale_when_anything_it_depends_on_changes(tmp_path):
+    for name, text in {"requirements.lock": "a==1", "src/p/m.py": "x = 1", "results/paper/e/u.nc": "1"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    seen = {build.key(tmp_path)}
+    for name in ("requirements.lock", "src/p/m.py", "results/paper/e/u.nc"):
+        (tmp_path / name).write_text("2")
+        assert build.key(tmp_path) not in seen, name
+        seen.add(build.key(tmp_path))
+    (tmp_path / "src/p/new.py").touch()
+    assert build.key(tmp_path) not in seen
+    old, new = build.cache("paper", tmp_path), build.cache("paper", tmp_path)
+    assert old == new
+    (tmp_path / "src/p/m.py").write_text("3")
+    assert build.cache("paper", tmp_path) != old
+    assert not old.exists()
+    # The fourth, the chapter itself, is what jupyter-cache looks at: a changed cell is not found.
+    chapter = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+    chapter.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    kept = get_cache(str(tmp_path / "cache"))
+    kept.cache_notebook_bundle(CacheBundleIn(chapter, "c.md"), check_validity=False)
+    assert kept.match_cache_notebook(chapter)
+    chapter.cells[0].source = "1 + 2"
+    with pytest.raises(KeyError):
+        kept.match_cache_notebook(chapter)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of the page)
 """A figure with sliders that needs no kernel and no other file: one block of HTML, SVG and a few lines of script."""
 
 import json

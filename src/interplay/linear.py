@@ -1,6 +1,6 @@
 """The linear network's exact gradient flow, in a space of a dozen dimensions.
 
-Network `dh/dt = -h + W h + sqrt(N) m u`, read out by `w^T h / sqrt(N)`, |m| = |w| = 1 (Schuessler et al. 2020, section 3):
+Network `dh/dt = -h + W h + sqrt(N) m u`, read out by `w^T h / sqrt(N)`, |m| = |w| = 1 (Schuessler et al. 2020, sec. 3):
 a constant input drives the output to `z = w^T (I - W)^-1 m`.  The loss `1/2 (target - z)^2` has the gradient
 `-(target - z) p q^T` with `p = (I - W)^-T w`, `q = (I - W)^-1 m`.  All p and q of a training stay in the space that
 B = (I - W0)^-1 and its transpose make of w and m, and a few steps of block Lanczos find it: W0 is factored once, the
@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.linalg import lu_factor, lu_solve
+
+
+REFRESH = 50  # epochs after which the inverse is made anew, so that rounding does not add up
 
 
 class Network(NamedTuple):
@@ -33,8 +36,8 @@ class Descent(NamedTuple):
     """Gradient descent, recorded before every update: z, loss, gradient norm (epoch, ...), A (epoch, ..., k, k).
 
     `diverged` (...) is the epoch at which descent had left the flow, or -1: a real eigenvalue of W had passed 1, or the
-    change was twice as large as any flow can make it, |dW|^2 <= tau L(0).  From there on the network is frozen, its loss
-    is infinite and its output NaN.
+    change was twice as large as any flow can make it, |dW|^2 <= tau L(0).  From there on the network is frozen, its
+    loss is infinite and its output NaN.
     """
 
     z: np.ndarray
@@ -85,7 +88,7 @@ def reduce(W0: np.ndarray, m: np.ndarray, w: np.ndarray, k: int = 12) -> Network
 
 
 def transplant(net: Network, W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> Network:
-    """The same directions of change on another initial connectivity, e.g. shuffled; shapes and errors as in `reduce`."""
+    """The same directions of change on another W0, e.g. a shuffled one; shapes and errors as in `reduce`."""
     solved = lu_solve(_factor(W0), np.column_stack([m, net.left]))
     q, image = solved[:, 0], solved[:, 1:]
     return Network(net.left, net.right, net.right.T @ image, w @ image, net.right.T @ q, w @ q)
@@ -123,19 +126,45 @@ def descend(net: Network, target: np.ndarray | float, rate: np.ndarray | float, 
             f"rate {rate.min():g}, epochs {epochs}: the rate must be positive and finite, epochs at least 1"
         )
     shape, k = np.broadcast_shapes(net.z0.shape, target.shape, rate.shape), net.S.shape[-1]
-    A, alive, diverged = np.zeros((*shape, k, k)), np.ones(shape, bool), np.full(shape, -1)
-    z, norm, changes = np.empty((epochs, *shape)), np.empty((epochs, *shape)), np.empty((epochs, *shape, k, k))
-    for epoch in range(epochs):
-        z[epoch], p, q, det = fixed_point(net, A)
-        reach = 4 * rate * max(epoch, 1) * (target - z[0]) ** 2 / 2
-        lost = alive & ~((det > 0) & ((A**2).sum((-2, -1)) <= reach))
-        diverged[lost], alive = epoch, alive & ~lost
-        error = np.where(alive, target - z[epoch], 0)
-        z[epoch, ~alive], changes[epoch] = np.nan, A
-        norm[epoch] = np.abs(error) * np.linalg.norm(p, axis=-1) * np.linalg.norm(q, axis=-1)
-        A = A + (rate * error)[..., None, None] * p[..., :, None] * q[..., None, :]
-    loss = np.where(np.isnan(z), np.inf, (target - z) ** 2 / 2)
-    return Descent(z, loss, norm, changes, diverged)
+    A, changes = np.zeros((*shape, k, k)), np.empty((epochs, *shape, k, k))
+    z, det, squares = np.empty((epochs, *shape)), np.empty((epochs, *shape)), np.empty((epochs, *shape))
+    with np.errstate(all="ignore"):  # what overflows has left the flow, and is marked below
+        for start in range(0, epochs, REFRESH):
+            now = slice(start, min(start + REFRESH, epochs))
+            z[now], det[now], squares[now], steps = _burst(net, A, target, rate, now.stop - start)
+            changes[now] = A + np.concatenate([np.zeros((1, *shape, k, k)), steps[:-1].cumsum(0)])
+            A = changes[now.stop - 1] + steps[-1]
+        reach = rate * np.arange(epochs).clip(1).reshape(-1, *[1] * len(shape)) * (target - net.z0) ** 2 / 2
+        left = ~((det > 0) & (np.einsum("...ij,...ij->...", changes, changes) <= 4 * reach))
+    diverged = np.where(left.any(0), left.argmax(0), -1)
+    gone = np.logical_or.accumulate(left, 0)
+    frozen = np.take_along_axis(changes, diverged.clip(0)[None, ..., None, None], 0)
+    changes = np.where(gone[..., None, None], frozen, changes)
+    z = np.where(gone, np.nan, z)
+    loss = np.where(gone, np.inf, (target - z) ** 2 / 2)
+    return Descent(z, loss, np.where(gone, 0, np.abs(target - z) * np.sqrt(squares)), changes, diverged)
+
+
+def _burst(net: Network, A: np.ndarray, target: np.ndarray, rate: np.ndarray, epochs: int) -> tuple[np.ndarray, ...]:
+    """z, determinant, |p|^2 |q|^2 and step of A, an epoch each: a few epochs by rank-one updates of the inverse alone.
+
+    With G = right^T (I - W)^-1 left, a step W + c p q^T changes G by c (G p)(q^T G) / d, q by c (G p) |q|^2 / d, p by
+    c (q^T G) |p|^2 / d and z by c |p|^2 |q|^2 / d, where d = 1 - c q^T G p is the factor of the determinant.
+    """
+    z, p, q, det = fixed_point(net, A)
+    G = np.linalg.inv(np.eye(A.shape[-1]) - net.S @ A) @ net.S
+    kept = []
+    for _ in range(epochs):
+        pp, qq, pull = np.vecdot(p, p), np.vecdot(q, q), rate * (target - z)
+        kept.append((z, det, pp * qq, pull, p, q))
+        ahead, behind = (G @ p[..., None])[..., 0], (q[..., None, :] @ G)[..., 0, :]
+        factor = 1 - pull * np.vecdot(q, ahead)
+        step = pull / factor
+        z, det = z + step * pp * qq, det * factor
+        p, q = p + (step * pp)[..., None] * behind, q + (step * qq)[..., None] * ahead
+        G = G + (step[..., None] * ahead)[..., None] * behind[..., None, :]
+    z, det, squares, pull, p, q = (np.stack(np.broadcast_arrays(*part)) for part in zip(*kept, strict=True))
+    return z, det, squares, (pull[..., None] * p)[..., None] * q[..., None, :]
 
 
 def flow(net: Network, target: float, tau: np.ndarray, tolerance: float = 1e-9) -> tuple[np.ndarray, np.ndarray]:

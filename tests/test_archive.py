@@ -218,7 +218,11 @@ def test_combine_puts_values_at_their_labels_and_nan_where_there_are_none():
         return xr.Dataset({"loss": (("task", "g", "epoch"), [[values["loss"]]]), "name": (("task",), [task])},
                           coords={"task": [task], "g": [g], "epoch": np.arange(len(values["loss"]))})  # fmt: skip
 
-    parts = [part("romo", 0.9, loss=[1.0, 2.0, 3.0]), part("mante", 0.0, loss=[4.0]), part("romo", 0.3, loss=[5.0, 6.0])]
+    parts = [
+        part("romo", 0.9, loss=[1.0, 2.0, 3.0]),
+        part("mante", 0.0, loss=[4.0]),
+        part("romo", 0.3, loss=[5.0, 6.0]),
+    ]
     whole = archive.combine(parts)
     assert dict(whole.sizes) == {"task": 2, "g": 3, "epoch": 3}
     assert whole.g.values.tolist() == [0.0, 0.3, 0.9]

@@ -104,7 +104,7 @@ def write(path: Path, data: xr.Dataset) -> None:
             os.fsync(kept.fileno())
         part.replace(path)
     except OSError as fault:
-        raise ArchiveError(f"{path} could not be kept ({fault.strerror}): what was there before is untouched") from fault
+        raise ArchiveError(f"{path} could not be kept ({fault.strerror}): what was there is untouched") from fault
     finally:
         part.unlink(missing_ok=True)
 

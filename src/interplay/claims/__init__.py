@@ -8,6 +8,7 @@ import math
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -66,7 +67,12 @@ def row(claim: Claim) -> dict:
     }
 
 
+def parts() -> list[ModuleType]:
+    """The modules of this package, in the order of the papers; each has `ORDER` and `CLAIMS`."""
+    found = [importlib.import_module(f"{__name__}.{part.name}") for part in pkgutil.iter_modules(__path__)]
+    return sorted(found, key=lambda part: part.ORDER)
+
+
 def ledger() -> list[dict]:
-    """All rows, in the order of the papers; parts are the modules of this package."""
-    parts = [importlib.import_module(f"{__name__}.{part.name}") for part in pkgutil.iter_modules(__path__)]
-    return [row(claim) for part in sorted(parts, key=lambda part: part.ORDER) for claim in part.CLAIMS]
+    """All rows, in the order of the papers."""
+    return [row(claim) for part in parts() for claim in part.CLAIMS]

@@ -90,19 +90,18 @@ def status(name: str, at: str) -> tuple[int, int, float]:
 def run(name: str, at: str, executor: Executor | None = None, device: str = "auto") -> None:
     """Compute what is missing of an experiment, in this process or by any `concurrent.futures.Executor`.
 
-    Raises before any work if a name, the scale, the device or the folder of results will not do.
+    Raises before any work if a name, the scale, the device, the folder of results or a kept result will not do.
     """
     units = experiment(name).units(scale(at))
     rnn.device(device)
     archive.check_writable(archive.folder() / at / name)
-    todo = units if os.environ.get("INTERPLAY_RETRAIN") == "1" else [u for u in units if not path(name, u, at).exists()]
-    bar = tqdm(total=len(units), initial=len(units) - len(todo), desc=f"{name} ({at})", unit="unit", file=sys.stdout)
-    if executor is None:
-        for unit in todo:
-            fetch(name, unit, at, device)
-            bar.update()
-    else:
-        for done in as_completed([executor.submit(fetch, name, unit, at, device) for unit in todo]):
-            done.result()
-            bar.update()
-    bar.close()
+    units = sorted(units, key=lambda unit: not path(name, unit, at).exists())  # what is kept is checked first
+    with tqdm(total=len(units), desc=f"{name} ({at})", unit="unit", file=sys.stdout) as bar:
+        if executor is None:
+            for unit in units:
+                fetch(name, unit, at, device)
+                bar.update()
+        else:
+            for done in as_completed([executor.submit(fetch, name, unit, at, device) for unit in units]):
+                done.result()
+                bar.update()

@@ -1,0 +1,84 @@
+"""The command line: what it prints, its exit codes, one sentence on stderr where something cannot be done."""
+
+import json
+
+import pytest
+import torch
+
+from interplay import __main__ as cli
+from interplay import experiments
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "results"))
+    yield tmp_path / "results"
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "trainin"], "unknown experiment 'trainin': choose one of training"),
+        (["run", "training", "--scale", "huge"], "unknown scale 'huge': choose one of smoke, lite, paper"),
+        (["status", "--scale", "huge"], "unknown scale 'huge'"),
+        (["run", "training", "--device", "tpu"], "device 'tpu' is not there: choose auto or one of cpu"),
+        (["run", "training", "--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["run", "training", "--threads", "0"], "number of threads is 0, but must be at least 1"),
+    ],
+)
+def test_what_is_not_there_gets_one_sentence(words, says, capsys, folder):
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"interplay: {says}")
+    assert not folder.exists()
+
+
+def test_results_that_cannot_be_written_get_one_sentence(capsys, folder):
+    folder.write_text("a file, not a folder")
+    assert cli.main(["run", "training", "--scale", "smoke"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"interplay: results folder {folder}")
+    assert (err.count("\n"), folder.read_text()) == (1, "a file, not a folder")
+
+
+def test_no_verb_or_an_unknown_one_prints_the_usage(capsys):
+    for words in ([], ["fly"]):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(words)
+        assert "usage: python -m interplay" in capsys.readouterr().err
+
+
+def test_interrupt_says_that_the_run_can_go_on(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "run", interrupted)
+    assert cli.main(["run", "training", "--scale", "smoke"]) == 130
+    assert "what was finished is kept" in capsys.readouterr().err
+
+
+def test_run_uses_as_many_threads_as_asked_for(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(experiments, "run", lambda *a, **k: asked.append((torch.get_num_threads(), a, k)))
+    assert cli.main(["run", "sweep", "--scale", "lite", "--threads", "2", "--device", "cpu"]) == 0
+    assert asked == [(2, ("sweep", "lite"), {"device": "cpu"})]
+
+
+def test_status_has_a_line_for_every_experiment(capsys, folder):
+    assert cli.main(["status", "--scale", "smoke"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert str(folder) in first
+    assert [line.split()[0] for line in lines] == list(experiments.EXPERIMENTS)
+    assert all(" 0 of " in line and line.endswith("time unknown") for line in lines)
+    assert not folder.exists()
+
+
+def test_claims_are_strict_json_or_a_table(capsys):
+    assert cli.main(["claims", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert cli.main(["claims"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(table) > 10
+    assert all(row["id"] in line and row["verdict"] in line for row, line in zip(rows, table))

@@ -1,0 +1,272 @@
+"""The engine: grids of units, resume after real kills, executors, status; and the trained networks it keeps."""
+
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from interplay import archive, experiments, rnn, tasks, zoo
+from interplay.experiments import training
+from interplay.seeds import generator
+
+ROOT = Path(__file__).parents[1]
+ONE = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "INTERPLAY_SCALE": "smoke"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """Results of an uninterrupted run at smoke scale, in this process."""
+    place = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTERPLAY_RESULTS", str(place))
+        experiments.run("training", "smoke")
+    return place
+
+
+@pytest.fixture
+def there(whole, tmp_path, monkeypatch) -> Path:
+    """A copy of those results that a test may spoil, as the folder of results."""
+    shutil.copytree(whole, tmp_path / "results")
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results" / "smoke" / "training"
+
+
+def same(one: Path, other: Path, units: int = 6) -> None:
+    """Every variable of every unit of `other`, bit for bit; provenance may differ."""
+    names = sorted(path.name for path in other.glob("*.nc"))
+    assert len(names) == units
+    for name in names:
+        xr.testing.assert_identical(*(archive.read(path / name).drop_attrs() for path in (one, other)))
+
+
+@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+@pytest.mark.parametrize("at", experiments.SCALES)
+def test_units_are_named_apart_and_cover_their_grid(name, at):
+    chosen = experiments.EXPERIMENTS[name]
+    units = chosen.units(at)
+    assert len({unit["unit"] for unit in units}) == len(units)
+    assert all(chosen.work(unit) > 0 for unit in units)
+    assert all(re.fullmatch(r"[\w.-]+", unit["unit"]) for unit in units)
+
+
+def test_paper_scale_is_the_grid_of_the_paper():
+    networks = [
+        (unit["task"], g, unit["sample"], unit["N"], unit["batch"], unit["epochs"], unit["lr"])
+        for name in ("training", "sweep")
+        for unit in experiments.EXPERIMENTS[name].units("paper")
+        for g in unit["g"]
+    ]
+    largest, epochs = {"flip-flop": 2.1, "mante": 2.7, "romo": 3.0}, {"flip-flop": 1000, "mante": 2000, "romo": 6000}
+    wanted = {
+        (task, round(0.3 * i, 1), sample, 256, 32, epochs[task], 0.05 / 256)
+        for task, top in largest.items()
+        for i in range(round(top / 0.3) + 1)
+        for sample in range(5)
+    }
+    assert len(networks) == len(wanted)
+    assert set(networks) == wanted
+
+
+def test_killed_runs_end_with_the_same_numbers_as_an_uninterrupted_one(whole, tmp_path):
+    place, draw = tmp_path / "killed", random.Random(11)
+    run = [sys.executable, "-m", "interplay", "run", "training", "--scale", "smoke", "--threads", "1"]
+    environment = os.environ | ONE | {"INTERPLAY_RESULTS": str(place)}
+    start = lambda: subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    folder, deaths = place / "smoke" / "training", 0
+    for _ in range(3):
+        child = start()
+        while not folder.exists() and child.poll() is None:
+            time.sleep(0.02)
+        before = len(list(folder.glob("*.nc")))
+        limit = time.monotonic() + 60
+        while len(list(folder.glob("*.nc"))) == before and child.poll() is None and time.monotonic() < limit:
+            time.sleep(0.01)  # some progress, then any moment of the next unit
+        time.sleep(0.4 * draw.random())
+        deaths += child.poll() is None
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+    assert deaths == 3
+    assert 3 <= len(list(folder.glob("*.nc"))) < 6
+    child = start()
+    assert child.communicate()[1] == ""
+    assert child.returncode == 0
+    same(whole / "smoke" / "training", folder)
+
+
+def test_worker_processes_give_what_this_process_gives(whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
+    for name, value in ONE.items():
+        monkeypatch.setenv(name, value)
+    few = experiments.EXPERIMENTS["training"]._replace(units=lambda at: training.units(at)[1:3])
+    monkeypatch.setitem(experiments.EXPERIMENTS, "training", few)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        experiments.run("training", "smoke", pool)
+    same(whole / "smoke" / "training", tmp_path / "smoke" / "training", units=2)
+
+
+def test_results_do_not_depend_on_which_networks_share_the_matrix_products(whole):
+    unit = training.units("smoke")[0]
+    alone = training.compute(unit | {"g": [0.9], "unit": "alone"}, torch.device("cpu"))
+    group = archive.read(whole / "smoke" / "training" / f"{unit['unit']}.nc").sel(g=[0.9])
+    np.testing.assert_array_equal(alone.W0_digest.values, group.W0_digest.values)
+    np.testing.assert_allclose(alone.loss, group.loss, rtol=1e-4)
+
+
+def test_status_counts_what_is_kept_and_what_is_left(there):
+    kept = experiments.status("training", "smoke")
+    assert kept == (6, 6, 0.0)
+    units = training.units("smoke")
+    for unit in units[:2]:
+        experiments.path("training", unit, "smoke").unlink()
+    spent = sum(archive.read(path).attrs["seconds"] for path in there.glob("*.nc"))
+    share = sum(map(training.work, units[:2])) / sum(map(training.work, units[2:]))
+    assert experiments.status("training", "smoke") == (4, 6, pytest.approx(share * spent))
+    assert experiments.status("sweep", "smoke")[:2] == (0, 6)
+    assert np.isnan(experiments.status("sweep", "smoke")[2])
+
+
+def test_load_takes_what_is_present_or_computes_the_rest(there, monkeypatch):
+    whole = experiments.load("training", "smoke")
+    assert {**whole.sizes}.items() >= {"task": 3, "g": 2, "sample": 2, "N": 1, "epoch": 40}.items()
+    assert whole.loss.notnull().all()
+    gone = training.units("smoke")[0]
+    experiments.path("training", gone, "smoke").unlink()
+    part = experiments.load("training", "smoke", present=True)
+    assert part.loss.sel(task=gone["task"], sample=gone["sample"]).isnull().all()
+    assert int(part.loss.isnull().sum()) == 2 * 40
+    xr.testing.assert_identical(experiments.load("training", "smoke"), whole)
+    with pytest.raises(ValueError, match=r"no unit of sweep is kept at scale smoke: `python -m interplay run sweep"):
+        experiments.load("sweep", "smoke", present=True)
+
+
+def test_run_computes_a_damaged_unit_again_and_leaves_the_others(there, whole):
+    files = sorted(there.glob("*.nc"))
+    raw = files[2].read_bytes()
+    files[2].write_bytes(raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:])
+    files[4].write_bytes(files[4].read_bytes()[:-1])
+    times = {path: path.stat().st_mtime_ns for path in files}
+    with pytest.warns(UserWarning, match="is damaged") as said:
+        experiments.run("training", "smoke")
+    assert [re.search(r"(\S+) is damaged", str(one.message))[1] for one in said] == [str(files[2]), str(files[4])]
+    same(whole / "smoke" / "training", there)
+    assert [path for path in files if path.stat().st_mtime_ns != times[path]] == [files[2], files[4]]
+    assert len(list(there.glob("*.damaged"))) == 2
+
+
+def test_run_says_at_once_that_a_result_was_made_with_other_settings(there, monkeypatch):
+    units = training.units("smoke")
+    experiments.path("training", units[0], "smoke").unlink()
+    odd = experiments.path("training", units[5], "smoke")
+    archive.write(odd, archive.read(odd).assign_attrs(settings='{"N": 7}'))
+    compute = lambda *_: pytest.fail("computed in vain")
+    monkeypatch.setitem(
+        experiments.EXPERIMENTS, "training", experiments.EXPERIMENTS["training"]._replace(compute=compute)
+    )
+    with pytest.raises(archive.ArchiveError, match=r'was made with \{"N": 7\}, not'):
+        experiments.run("training", "smoke")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: experiments.run("trainings", "smoke"), "unknown experiment 'trainings': choose one of training"),
+        (lambda: experiments.load("x", "smoke"), "unknown experiment 'x'"),
+        (lambda: experiments.load("training", "papr"), "unknown scale 'papr': choose one of smoke, lite, paper"),
+        (lambda: experiments.run("training", "big"), "unknown scale 'big'"),
+        (
+            lambda: experiments.run("training", "smoke", device="tpu"),
+            "device 'tpu' is not there: choose auto or one of",
+        ),
+        (lambda: experiments.status("x", "smoke"), "unknown experiment 'x'"),
+        (
+            lambda: zoo.load("flipflop", 0.9, 0, at="smoke"),
+            "no network with task 'flipflop', g 0.9, sample 0 in training",
+        ),
+        (lambda: zoo.load("romo", 0.5, 0, at="smoke"), "no network with task 'romo', g 0.5"),
+        (lambda: zoo.load("romo", 0.9, 99, at="smoke"), "sample 99 in training at scale smoke; there are"),
+        (lambda: zoo.load("romo", 0.9, 0, "x", "smoke"), "unknown experiment 'x'"),
+    ],
+)
+def test_bad_names_get_one_sentence_before_anything_is_written(call, says, tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=f"^{says}|{says}") as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "none").exists()
+
+
+def test_scale_is_that_of_the_environment_unless_chosen(monkeypatch):
+    monkeypatch.setenv("INTERPLAY_SCALE", "lite")
+    assert (experiments.scale(), experiments.scale("smoke")) == ("lite", "smoke")
+    monkeypatch.delenv("INTERPLAY_SCALE")
+    assert experiments.scale() == "paper"
+
+
+def test_convergence_epoch_and_functional_rank_keep_labels_and_mark_what_never_comes():
+    curves = np.array([[1, 0.04, 0.9, 0.01], [2, 1, 0.0999, 3], [1, 1, 0.05, 1], [np.nan] * 4])
+    loss = xr.DataArray(curves, dims=("g", "epoch"), coords={"g": [0.0, 0.3, 0.6, 0.9], "epoch": np.arange(4)})
+    wanted = [1.0, 2.0, np.nan, np.nan]
+    np.testing.assert_array_equal(training.convergence_epoch(loss), wanted)
+    ranks = training.functional_rank(loss.rename(epoch="rank"))
+    np.testing.assert_array_equal(ranks, wanted)
+    assert ranks.g.values.tolist() == [0.0, 0.3, 0.6, 0.9]
+
+
+def recorded_and_found(task: str, g: float, sample: int, at: str) -> tuple[float, float, zoo.Network]:
+    """Loss of a network of the zoo as recorded, and of the rebuilt one on the same test trials."""
+    size, chosen, network = training.SIZE[at], tasks.get(task)(), zoo.load(task, g, sample, at=at)
+    test = chosen.trials(size["test_trials"], [generator("test", task, size["N"], g, sample)])
+    z = rnn.simulate(network.after, test.inputs, dt=chosen.dt)[0]
+    return network.loss, float(rnn.loss(z, test.targets, test.mask)[0]), network
+
+
+def test_every_network_of_the_zoo_reproduces_its_recorded_loss(there):
+    for task in training.SWEEP:
+        for g in (0.0, 0.9):
+            for sample in range(2):
+                recorded, found, network = recorded_and_found(task, g, sample, "smoke")
+                assert found == pytest.approx(recorded, rel=0.01)
+                kept = archive.read(there / f"{task}_N32_WMv_s{sample}_g0.0-0.9.nc").sel(g=g).squeeze()
+                values = torch.linalg.svdvals(network.after.W - network.before.W)[0]
+                assert values[:2].numpy() == pytest.approx(kept.values_change.values[:2], rel=1e-3)
+                assert not any(torch.equal(a, b) for a, b in zip(network.before, network.after))
+
+
+@pytest.mark.parametrize("task", training.SWEEP)
+def test_a_network_of_paper_scale_reproduces_its_recorded_loss(task, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
+    sample, g = {"flip-flop": (4, 0.9), "mante": (0, 0.9), "romo": (1, 0.0)}[task]
+    unit = zoo.unit_of("training", task, g, sample, "paper")
+    assert experiments.path("training", unit, "paper").exists()
+    recorded, found, network = recorded_and_found(task, g, sample, "paper")
+    assert found == pytest.approx(recorded, rel=0.01)
+    assert network.after.W.shape == (1, 256, 256)
+
+
+def test_a_network_whose_random_stream_changed_is_refused(there, monkeypatch):
+    path = there / "romo_N32_WMv_s0_g0.0-0.9.nc"
+    data = archive.read(path)
+    archive.write(path, data.assign(W0_digest=data.W0_digest.where(data.g < 0.5, "another")))
+    assert zoo.load("romo", 0.0, 0, at="smoke").loss > 0
+    with pytest.raises(archive.ArchiveError, match="W0 of romo, g = 0.9, sample 0 has digest .* not another"):
+        zoo.load("romo", 0.9, 0, at="smoke")

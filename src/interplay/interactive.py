@@ -1,27 +1,28 @@
 # ruff: noqa: E501 (lines of the page)
-"""A figure with sliders that needs no kernel and no other file: one block of HTML, SVG and a few lines of script."""
+"""What a page shows beside plots: a table, and a figure with sliders that needs no kernel and no other file."""
 
 import json
+from collections.abc import Sequence
 from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 _number = count()
 
-TEMPLATE = """<figure class="interplay-explorer" id="@ID@" style="margin:1em 0;color:inherit">
+PANEL = """<svg viewBox="@X@ 0 240 262" role="img" aria-label="@NAME@" style="flex:1 1 200px;max-width:330px;height:auto;color:inherit;font:12px sans-serif" fill="currentColor">
+<path d="M@LEFT@ 20V220h@WIDE@" fill="none" stroke="currentColor"/><g text-anchor="middle"><text x="@MID@" y="12">@NAME@</text>
+<text x="@MID@" y="256">@BELOW@</text>@TICKS@</g><g text-anchor="end">@YTICKS@</g>@INSIDE@</svg>"""
+
+TEMPLATE = """<figure class="interplay-explorer" id="@ID@" aria-label="@ALT@" style="margin:1em 0;color:inherit">
 <div style="display:flex;flex-wrap:wrap;gap:0.5em 2em;margin-bottom:0.5em">
 <label>initial coupling g = <output name="g"></output><br>
 <input type="range" name="g" min="0" max="@LASTG@" step="1" value="0" style="width:15em" aria-label="initial coupling g"></label>
 <label>target &#7825; = <output name="target"></output><br>
 <input type="range" name="target" min="0" max="@LASTT@" step="1" value="@MIDT@" style="width:10em" aria-label="target z-hat"></label>
 </div>
-<svg viewBox="0 0 720 270" role="img" aria-label="@ALT@" style="width:100%;height:auto;color:inherit;font:12px sans-serif" fill="currentColor">
-<g fill="none" stroke="currentColor" stroke-width="1"><path d="M40 20V220H230M290 20V220H450M510 20V220H710"/>
-<path d="M510 120H710M@ONE@ 20V220" stroke-dasharray="3 4" opacity="0.6"/></g>
-<g text-anchor="middle"><text x="135" y="12">loss / loss of zero output</text><text x="370" y="12">singular values of dW</text>
-<text x="610" y="12">eigenvalues of W</text><text x="135" y="255">epoch</text><text x="370" y="255">number</text><text x="610" y="255">real part (vertical: imaginary)</text>
-@TICKS@</g><g class="axis" text-anchor="end">@YTICKS@</g>
-<circle class="disk" cx="@ZERO@" cy="120" r="0" fill="currentColor" opacity="0.12"/>
-<path class="loss" fill="none" stroke="#D55E00" stroke-width="2.5"/><g class="values" fill="#0072B2"></g>
-<path class="cloud" fill="none" stroke="#009E73" stroke-width="3.4" stroke-linecap="round"/></svg>
+<div style="display:flex;flex-wrap:wrap;gap:0.5em">@PANELS@</div>
 <p aria-live="polite" class="said" style="margin:0.3em 0"></p></figure>
 <script>(function(){var D=@DATA@,root=document.getElementById("@ID@"),q=function(s){return root.querySelector(s)};
 var one=function(n){return q("input[name="+n+"]")},X=function(r){return 510+(r+1)*200/2.2},Y=function(i){return 120-i*200/2.2};
@@ -36,6 +37,27 @@ q(".said").textContent="At g = "+D.g[i]+" and target "+D.targets[j]+": learned t
 one("g").addEventListener("input",draw);one("target").addEventListener("input",draw);draw()})();</script>"""
 
 
+def _panel(x: int, left: int, wide: int, name: str, below: str, across: list, up: list, inside: str) -> str:
+    """One panel of the figure: an SVG that shows x ... x + 240 of its own coordinates."""
+    fill = {"X": x, "LEFT": left, "WIDE": wide, "MID": left + wide / 2, "NAME": name, "BELOW": below, "INSIDE": inside}
+    fill["TICKS"] = "".join(f'<text x="{at:.0f}" y="236">{said}</text>' for at, said in across)
+    fill["YTICKS"] = "".join(f'<text x="{left - 4}" y="{at:.0f}">{said}</text>' for at, said in up)
+    page = PANEL
+    for key, value in fill.items():
+        page = page.replace(f"@{key}@", str(value))
+    return page
+
+
+def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> "Markdown":
+    """A table for the end of a cell; entries are put in as they are.  Raises ValueError if a row does not fit the head."""
+    if wrong := [row for row in rows if len(row) != len(head)]:
+        raise ValueError(f"a row has {len(wrong[0])} entries, the head {len(head)}: they must be equal")
+    from IPython.display import Markdown  # only pages need it
+
+    lines = [head, ["---"] * len(head), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
 def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt: str) -> str:
     """HTML of a figure with two sliders, over g and the target: loss, singular values of dW, eigenvalues of W.
 
@@ -46,21 +68,30 @@ def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt
     if len(frames) != len(g) or any(len(row) != len(targets) for row in frames):
         raise ValueError(f"{len(g)} values of g and {len(targets)} targets need as many rows and columns of frames")
     scale, zero = 200 / 2.2, 510 + 200 / 2.2
-    across = [(40 + 190 * e / 200, 236, e) for e in (0, 100, 200)] + [(307 + 25 * k, 236, k + 1) for k in range(6)]
-    across += [(zero + scale * x, 236, x) for x in (-1, 0, 1)]
-    up = [(36, 224 - 200 * y / 1.25, y) for y in (0, 0.5, 1)] + [(286, 24 + 25 * k, f"1e-{k}") for k in (0, 2, 4, 6)]
-    text = "".join('<text x="{:.0f}" y="{:.0f}">{}</text>'.format(*at) for at in across)
-    side = "".join('<text x="{:.0f}" y="{:.0f}">{}</text>'.format(*at) for at in up)
+    line = (
+        f'<path d="M510 120h200M{zero + scale:.1f} 20v200" stroke="currentColor" stroke-dasharray="3 4" opacity="0.6"/>'
+    )
+    disk = f'<circle class="disk" cx="{zero:.1f}" cy="120" r="0" fill="currentColor" opacity="0.12"/>'
+    cloud = '<path class="cloud" fill="none" stroke="#009E73" stroke-width="3.4" stroke-linecap="round"/>'
+    loss = '<path class="loss" fill="none" stroke="#D55E00" stroke-width="2.5"/>'
+    panels = "".join(
+        _panel(*of)
+        for of in (
+            (0, 40, 190, "loss / loss of zero output", "epoch", [(40 + 190 * e / 200, e) for e in (0, 100, 200)],
+             [(224 - 200 * y / 1.25, y) for y in (0, 0.5, 1)], loss),
+            (240, 290, 170, "singular values of dW", "number", [(307 + 25 * k, k + 1) for k in range(6)],
+             [(24 + 25 * k, f"1e-{k}" if k else "1") for k in (0, 2, 4, 6)], '<g class="values" fill="#0072B2"></g>'),
+            (480, 510, 200, "eigenvalues of W", "real part (upwards: imaginary)", [(zero + scale * x, x) for x in (-1, 0, 1)],
+             [(124 - scale * y, y) for y in (-1, 0, 1)], line + disk + cloud),
+        )
+    )  # fmt: skip
     fill = {
         "ID": f"interplay-explorer-{next(_number)}",
         "LASTG": len(g) - 1,
         "LASTT": len(targets) - 1,
         "MIDT": len(targets) // 2,
+        "PANELS": panels,
         "ALT": alt,
-        "ONE": f"{zero + scale:.1f}",
-        "ZERO": f"{zero:.1f}",
-        "TICKS": text,
-        "YTICKS": side,
         "DATA": json.dumps({"g": g, "targets": targets, "frames": frames}, separators=(",", ":")),
     }
     page = TEMPLATE

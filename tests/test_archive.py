@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_digest_sees_every_change(change):
 def test_any_flipped_bit_and_any_truncation_is_noticed(kept):
     raw, draw = kept.read_bytes(), random.Random(7)
     spoilt = [raw[:n] for n in (0, 1, 8, 73, len(raw) - 1, *(draw.randrange(len(raw)) for _ in range(100)))]
-    for at in (0, len(raw) - 1, *(draw.randrange(len(raw)) for _ in range(1000))):
+    for at in (0, *range(len(raw) - 80, len(raw)), *(draw.randrange(len(raw)) for _ in range(1000))):
         spoilt.append(raw[:at] + bytes([raw[at] ^ 1 << draw.randrange(8)]) + raw[at + 1 :])
     for content in [*spoilt, raw + b"\n"]:
         kept.write_bytes(content)
@@ -183,6 +184,34 @@ def test_full_disk_leaves_what_was_there(kept):
         assert list(kept.parent.iterdir()) == [kept]
 
 
+def test_killed_at_any_call_of_writing_keeps_the_old_result_or_the_new_one(tmp_path):
+    path, seal, seen = tmp_path / "unit.nc", archive._seal, []
+    small = [xr.Dataset({"x": value}).assign_attrs(format=archive.FORMAT) for value in (1.0, 2.0)]
+
+    def write_and_die_at(k):  # the k-th call or return, of Python or C, once the content is packed
+        def count(*_):
+            nonlocal k
+            k -= 1
+            if k < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        archive._seal = lambda content: (seal(content), sys.setprofile(count))[0]
+        archive.write(path, small[1])
+        os._exit(0)
+
+    archive.write(path, small[0])
+    for k in range(1000):
+        child = multiprocessing.get_context("fork").Process(target=write_and_die_at, args=(k,))
+        child.start()
+        child.join()
+        seen.append(float(archive.read(path).x))  # raises if it is half
+        if child.exitcode == 0:
+            break
+    assert child.exitcode == 0
+    assert seen == sorted(seen)
+    assert seen.count(1.0) > 20
+
+
 def test_killed_while_writing_never_leaves_half_a_result(tmp_path):
     path, draw, seen = tmp_path / "unit.nc", random.Random(3), set()
 
@@ -192,7 +221,7 @@ def test_killed_while_writing_never_leaves_half_a_result(tmp_path):
                 archive.write(path, result(value))
 
     archive.write(path, result(1.0))
-    for _ in range(12):
+    for _ in range(8):
         child = multiprocessing.get_context("fork").Process(target=write_for_ever)
         child.start()
         time.sleep(0.05 + 0.15 * draw.random())

@@ -53,7 +53,7 @@ def device(name: str = "auto") -> torch.device:
 def initialise(
     g: Sequence[float], N: int, n_in: int, n_out: int, seeds: Sequence[np.random.SeedSequence], **kind
 ) -> Weights:
-    """Random networks: W ~ N(0, g^2/N), columns of M of norm sqrt(N), columns of v of norm 1/sqrt(N) (Schuessler et al. 2020).
+    """Random networks: W ~ N(0, g^2/N), columns of M of norm sqrt(N), of v of norm 1/sqrt(N) (Schuessler et al. 2020).
 
     g    : initial coupling of each network, dimensionless, >= 0
     seeds: one a network; drawn by numpy's frozen `RandomState`, whose stream is guaranteed (NEP 19)

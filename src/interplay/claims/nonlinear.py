@@ -78,7 +78,9 @@ def excess(task: str, g: float) -> np.ndarray:
 
 def modulus() -> np.ndarray:
     """Largest modulus of an eigenvalue of dW at g = 0.9, over tasks, one a sample."""
-    return np.hypot(*np.moveaxis(runs().eigenvalues_change.sel(g=0.9).transpose("sample", ...).values, -1, 0)).max((1, 2))
+    return np.hypot(*np.moveaxis(runs().eigenvalues_change.sel(g=0.9).transpose("sample", ...).values, -1, 0)).max(
+        (1, 2)
+    )
 
 
 def outlier(task: str) -> np.ndarray:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import archive, rnn
-from . import training
+from . import linear, training
 
 SCALES = ("smoke", "lite", "paper")
 
@@ -33,7 +34,7 @@ EXPERIMENTS = {
     "training": Experiment(training.units, training.compute, training.work),
     "recurrent": Experiment(training.recurrent_units, training.compute, training.work),
     "sweep": Experiment(training.sweep_units, training.compute, training.work),
-}
+} | {f"linear-{kind}": Experiment(partial(linear.units, kind), linear.compute, linear.work) for kind in linear.KINDS}
 
 
 def scale(chosen: str | None = None) -> str:

@@ -1,0 +1,272 @@
+"""The linear networks of Schuessler et al. 2020: Figures 3 and 4, failures of training, the autonomous cosine.
+
+Four kinds of experiment: `exact` (Figure 4 by the fixed-point gradient), `bptt` (Figure 3 by back-propagation through
+time, beside the exact gradient), `failure` and `cosine` (supplement).  Sheet, sections 3.4, 3.5, 5.9.
+"""
+
+import math
+import warnings
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import linear, rnn, theory
+from ..seeds import seed
+
+KINDS = ("exact", "bptt", "failure", "cosine")
+RATE = {0.05: 0.015, 0.5: 0.015, 1.0: 0.009, 2.0: 0.003}  # learning rate at g = 0; times (1 - g^2)^2 at g
+COUPLINGS = [round(0.1 * i, 1) for i in range(10)]
+SIZE = {  # N, samples, epochs, T
+    "paper": {"N": 1024, "small": 256, "samples": 5, "epochs": 200, "T": 100, "cosine_epochs": 1000, "every": 10},
+    "lite": {"N": 256, "small": 128, "samples": 3, "epochs": 200, "T": 100, "cosine_epochs": 1000, "every": 20},
+    "smoke": {"N": 96, "small": 32, "samples": 2, "epochs": 30, "T": 20, "cosine_epochs": 40, "every": 10},
+}
+LEADING = 5
+QUIET = 0.1  # targets below this are learned by networks whose initial output is 0
+PERIOD, SCORED, TRIAL = 5.0, 10.0, 20.0  # cosine task: units of the neuronal time constant
+COSINE_RATE = {"linear": {0.0: 0.2, 0.4: 0.15, 0.8: 0.05}, "tanh": {0.0: 0.4, 0.4: 0.3, 0.8: 0.1}}
+
+
+def draw(g: float, N: int, sample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """W0 (N, N), m and w (N,), unit vectors, of one linear network; raises ValueError unless 0 <= g < 1."""
+    theory.check(g)
+    W, M, v = rnn.initialise([g], N, 1, 1, [seed("linear", N, g, sample)], dtype=torch.float64)
+    return W[0].numpy(), M[0, :, 0].numpy() / math.sqrt(N), v[0, :, 0].numpy() * math.sqrt(N)
+
+
+def rate(g: float, target: float) -> float:
+    """The paper's learning rate; equal epochs are then equal effective learning times beta^2 tau."""
+    return RATE[target] * (1 - g**2) ** 2
+
+
+def units(kind: str, scale: str) -> list[dict]:
+    """Settings of every unit of one kind."""
+    size, samples = SIZE[scale], list(range(SIZE[scale]["samples"]))
+    made = {"kind": kind, "samples": samples, "epochs": size["epochs"]}
+    if kind == "exact":
+        one = made | {"N": size["N"], "targets": list(RATE)}
+        return [one | {"unit": "exact", "g": COUPLINGS}]
+    if kind == "bptt":
+        one = made | {"N": size["N"], "T": size["T"]}
+        return [
+            one | {"unit": f"bptt_z{t}_g{g}", "target": t, "g": g, "rate": rate(g, t)}
+            for t in (0.5, 2.0)
+            for g in (0.0, 0.6)
+        ]
+    if kind == "failure":
+        one = made | {"N": size["small"], "T": 2 * size["T"], "every": 4}
+        rates = {2.0: 0.002, 4.0: 0.001}
+        return [
+            one | {"unit": f"failure_z{t}_g{g}", "target": t, "g": g, "rate": rates[t] * (1 - g**2) ** 2}
+            for t in rates
+            for g in (0.6, 0.8)
+        ]
+    one = made | {"N": size["small"], "epochs": size["cosine_epochs"], "every": size["every"]}
+    return [
+        one | {"unit": f"cosine_{phi}_g{g}", "nonlinearity": phi, "g": g, "rate": eta}
+        for phi, rates in COSINE_RATE.items()
+        for g, eta in rates.items()
+    ]
+
+
+def work(unit: dict) -> float:
+    """Relative cost of one unit: epochs x steps x N^2 for back-propagation, N^3 for the exact gradient."""
+    if unit["kind"] == "exact":
+        return 1e-9 * len(unit["samples"]) * len(unit["g"]) * unit["N"] ** 3
+    steps = TRIAL / 0.1 if unit["kind"] == "cosine" else 2 * unit["T"] + 2
+    return 4e-9 * len(unit["samples"]) * unit["epochs"] * steps * unit["N"] ** 2
+
+
+def compute(unit: dict, device: torch.device) -> xr.Dataset:
+    """One unit, labelled by g, sample and, where they differ, target or nonlinearity."""
+    return {"exact": exact, "bptt": back_propagation, "failure": failure, "cosine": cosine}[unit["kind"]](unit, device)
+
+
+def exact(unit: dict, device: torch.device) -> xr.Dataset:
+    """Figure 4: convergence time, norm of the change, mean gradient, shuffled loss (g, sample, target)."""
+    targets = np.array(unit["targets"])
+    found = [[figure_4(g, unit["N"], sample, targets, unit["epochs"]) for sample in unit["samples"]] for g in unit["g"]]
+    dims, held = ("g", "sample", "target", "rank"), {}
+    for name in found[0][0]:
+        values = np.array([[one[name] for one in row] for row in found], float)
+        held[name] = (dims[: values.ndim], values)
+    return xr.Dataset(held, {"g": unit["g"], "sample": unit["samples"], "target": targets})
+
+
+def figure_4(g: float, N: int, sample: int, targets: np.ndarray, epochs: int) -> dict[str, np.ndarray]:
+    """`measure` of one network at the paper's learning rates, targets below `QUIET` by its quiet readout."""
+    W0, m, w = draw(g, N, sample)
+    shuffled = np.random.RandomState(sample).permutation(W0.ravel()).reshape(N, N)
+    readout = {True: quiet(W0, m, w), False: w}
+    parts = [
+        measure(W0, shuffled, m, readout[small], targets[of], np.array([rate(g, t) for t in targets[of]]), epochs)
+        for small in (True, False)
+        if (of := (targets < QUIET) == small).any()
+    ]
+    net = linear.reduce(W0, m, w)
+    lengths = {"q_squared": net.q0 @ net.q0, "p_squared": net.p0 @ net.p0, "z_start": net.z0}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | lengths
+
+
+def quiet(W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The readout nearest to w whose output is 0 before training; else w^T B m ~ sqrt(beta/N) drowns a small target."""
+    q = np.linalg.solve(np.eye(len(m)) - W0, m)
+    w = w - (w @ q) / (q @ q) * q
+    return w / np.linalg.norm(w)
+
+
+def measure(
+    W0: np.ndarray,
+    shuffled: np.ndarray,
+    m: np.ndarray,
+    w: np.ndarray,
+    targets: np.ndarray,
+    rates: np.ndarray,
+    epochs: int,
+) -> dict[str, np.ndarray]:
+    """One network trained to each target (target,): what Figure 4 shows of it; sheet, section 4, last line.
+
+    `shuffled` is the loss relative to that of a zero output; `transferred` the part of the learned output that the
+    change still makes on the shuffled W0, which leaves out what the shuffled network gives without any change.
+    """
+    net, tau = linear.reduce(W0, m, w), rates * np.arange(epochs)[:, None]
+    run = linear.descend(net, targets, rates, epochs)
+    time, changed, A = (
+        linear.time_to(run.loss, tau, start=targets**2 / 2),
+        linear.transplant(net, shuffled, m, w),
+        run.A[-1],
+    )
+    z, _, _, det = linear.fixed_point(changed, A)
+    z[det <= 0] = np.nan  # no stable fixed point
+    found = {
+        "time": time,
+        "norm": np.linalg.norm(A, axis=(1, 2)),
+        "gradient": np.where(tau < time, run.gradient, 0).sum(0) * rates / np.where(time > 0, time, np.nan),
+        "shuffled": (1 - z / targets) ** 2,
+        "transferred": (z - changed.z0) / (run.z[-1] - net.z0),
+        "values": linear.singular_values(A)[:, :LEADING],
+    }
+    for values in found.values():
+        values[run.diverged >= 0] = np.nan  # what has left the flow is counted, not averaged
+    return found | {"diverged": run.diverged}
+
+
+def step_trial(
+    networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32
+) -> tuple[torch.Tensor, ...]:
+    """Inputs, targets and mask (time, network, 1, 1): input 1 from t = 1 on, output scored in the last time unit."""
+    steps, first, scored = round((T + 1) / dt), round(1 / dt), round(1 / dt)
+    inputs, mask = torch.zeros(steps, networks, 1, 1, dtype=dtype), torch.zeros(steps, networks, 1, 1, dtype=dtype)
+    inputs[first:], mask[-scored:] = 1, 1
+    return inputs, target * mask, mask
+
+
+def ensemble(unit: dict, dtype: torch.dtype, device: torch.device) -> rnn.Weights:
+    """The networks of a unit, one a sample, in the paper's scaling: the same as `draw` gives."""
+    seeds = [seed("linear", unit["N"], unit["g"], sample) for sample in unit["samples"]]
+    return rnn.initialise([unit["g"]] * len(seeds), unit["N"], 1, 1, seeds, dtype=dtype, device=device)
+
+
+def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], **kind) -> rnn.Training:
+    """Plain gradient descent on W alone; what diverged is in the result, so that no warning is needed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return rnn.train(
+            weights,
+            lambda epoch: tuple(x.to(weights.W.device) for x in trial),
+            epochs=unit["epochs"],
+            lr=unit["rate"],
+            optimiser="sgd",
+            trained="W",
+            progress=False,
+            snapshots=snapshots,
+            names=[f"{unit['unit']} sample {s}" for s in unit["samples"]],
+            **kind,
+        )
+
+
+def diverged_at(unit: dict, done: rnn.Training) -> np.ndarray:
+    """Epoch at which each sample's loss was no longer finite, -1 if it always was."""
+    return np.array([done.diverged.get(f"{unit['unit']} sample {s}", -1) for s in unit["samples"]])
+
+
+def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
+    """Figure 3 by back-propagation through T (float32, as the paper), and the same networks by the exact gradient."""
+    epochs, found = unit["epochs"], []
+    at = sorted({*range(0, epochs, max(1, epochs // 4)), epochs - 1})
+    for sample in unit["samples"]:  # one by one: a network of 1024 units stays in the cache, five do not
+        one = unit | {"samples": [sample]}
+        done = train(
+            one,
+            ensemble(one, torch.float32, device),
+            step_trial(1, unit["T"], unit["target"]),
+            at,
+            dt=0.5,
+            nonlinearity="linear",
+        )
+        change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in at]).double()
+        run = linear.descend(linear.reduce(*draw(unit["g"], unit["N"], sample)), unit["target"], unit["rate"], epochs)
+        # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
+        slowest = torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()
+        exact = linear.singular_values(run.A[at])[:, :LEADING]
+        found.append((done.loss[:, 0], run.loss, torch.linalg.svdvals(change)[:, :LEADING], exact, slowest))
+    dims = {
+        "loss": ("epoch",),
+        "loss_exact": ("epoch",),
+        "values": ("snapshot", "rank"),
+        "values_exact": ("snapshot", "rank"),
+        "slowest": (),
+    }
+    held = {
+        name: (("sample", *own), np.stack(part)) for (name, own), part in zip(dims.items(), zip(*found), strict=True)
+    }
+    coords = {"sample": unit["samples"], "epoch": np.arange(epochs), "snapshot": at}
+    return xr.Dataset(held, coords).expand_dims(target=[unit["target"]], g=[unit["g"]])
+
+
+def failure(unit: dict, device: torch.device) -> xr.Dataset:
+    """Large targets, back-propagation through T: loss (sample, epoch), leading real parts (sample, snapshot, rank)."""
+    weights, at = ensemble(unit, torch.float32, device), list(range(0, unit["epochs"] + 1, unit["every"]))
+    done = train(
+        unit, weights, step_trial(len(unit["samples"]), unit["T"], unit["target"]), at, dt=0.5, nonlinearity="linear"
+    )
+    leading = [
+        torch.linalg.eigvals(done.snapshots[epoch]).real.sort(-1, descending=True)[0][:, :LEADING] for epoch in at
+    ]
+    held = {
+        "loss": (("sample", "epoch"), done.loss.T.numpy()),
+        "leading": (("sample", "snapshot", "rank"), torch.stack(leading, 1).numpy()),
+        "diverged": (("sample",), diverged_at(unit, done).astype(float)),
+    }
+    coords = {"sample": unit["samples"], "epoch": np.arange(unit["epochs"]), "snapshot": at}
+    return xr.Dataset(held, coords).expand_dims(target=[unit["target"]], g=[unit["g"]])
+
+
+def cosine_trial(networks: int, dt: float = 0.1) -> tuple[torch.Tensor, ...]:
+    """No input; cos(2 pi t / 5) over 20 time units, scored over the first 10: (time, network, 1, 1) each."""
+    t = dt * torch.arange(round(TRIAL / dt))[:, None, None, None].expand(-1, networks, 1, 1)
+    return torch.zeros_like(t), torch.cos(2 * math.pi * t / PERIOD), (t < SCORED - dt / 2).float()
+
+
+def cosine(unit: dict, device: torch.device) -> xr.Dataset:
+    """The autonomous cosine: loss, output of the trained network, and the leading eigenvalues through training."""
+    W, M, _ = ensemble(unit, torch.float32, device)
+    weights, start = rnn.Weights(W, M, M / unit["N"]), M[..., 0]
+    at, trial = list(range(0, unit["epochs"] + 1, unit["every"])), cosine_trial(len(unit["samples"]))
+    done = train(unit, weights, trial, at, dt=0.1, nonlinearity=unit["nonlinearity"], h0=start)
+    z, _ = rnn.simulate(done.weights, trial[0].to(W.device), dt=0.1, nonlinearity=unit["nonlinearity"], h0=start)
+    values = torch.stack([torch.linalg.eigvals(done.snapshots[epoch]) for epoch in at], 1)
+    largest = {"of_imaginary": values.imag.argmax(-1), "of_real": values.real.argmax(-1)}
+    held = {name: values.gather(-1, index[..., None])[..., 0] for name, index in largest.items()}
+    held = {name: (("sample", "snapshot", "part"), torch.view_as_real(value).numpy()) for name, value in held.items()}
+    change = torch.linalg.svdvals(done.snapshots[at[-1]] - done.snapshots[0])[:, :LEADING].numpy()
+    held |= {
+        "loss": (("sample", "epoch"), done.loss.T.numpy()),
+        "output": (("sample", "time"), z[:, :, 0, 0].T.cpu().numpy()),
+        "values": (("sample", "rank"), change),
+        "diverged": (("sample",), diverged_at(unit, done).astype(float)),
+    }
+    coords = {"sample": unit["samples"], "epoch": np.arange(unit["epochs"]), "snapshot": at}
+    coords |= {"time": 0.1 * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
+    return xr.Dataset(held, coords).expand_dims(nonlinearity=[unit["nonlinearity"]], g=[unit["g"]])

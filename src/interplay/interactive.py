@@ -1,0 +1,100 @@
+# ruff: noqa: E501 (lines of the page)
+"""What a page shows beside plots: a table, and a figure with sliders that needs no kernel and no other file."""
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+_number = count()
+
+PANEL = """<svg viewBox="@X@ 0 240 262" role="img" aria-label="@NAME@" style="flex:1 1 200px;max-width:330px;height:auto;color:inherit;font:12px sans-serif" fill="currentColor">
+<path d="M@LEFT@ 20V220h@WIDE@" fill="none" stroke="currentColor"/><g text-anchor="middle"><text x="@MID@" y="12">@NAME@</text>
+<text x="@MID@" y="256">@BELOW@</text>@TICKS@</g><g text-anchor="end">@YTICKS@</g>@INSIDE@</svg>"""
+
+TEMPLATE = """<figure class="interplay-explorer" id="@ID@" aria-label="@ALT@" style="margin:1em 0;color:inherit">
+<div style="display:flex;flex-wrap:wrap;gap:0.5em 2em;margin-bottom:0.5em">
+<label>initial coupling g = <output name="g"></output><br>
+<input type="range" name="g" min="0" max="@LASTG@" step="1" value="0" style="width:15em" aria-label="initial coupling g"></label>
+<label>target &#7825; = <output name="target"></output><br>
+<input type="range" name="target" min="0" max="@LASTT@" step="1" value="@MIDT@" style="width:10em" aria-label="target z-hat"></label>
+</div>
+<div style="display:flex;flex-wrap:wrap;gap:0.5em">@PANELS@</div>
+<p aria-live="polite" class="said" style="margin:0.3em 0"></p></figure>
+<script>(function(){var D=@DATA@,root=document.getElementById("@ID@"),q=function(s){return root.querySelector(s)};
+var one=function(n){return q("input[name="+n+"]")},X=function(r){return 510+(r+1)*200/2.2},Y=function(i){return 120-i*200/2.2};
+function draw(){var i=+one("g").value,j=+one("target").value,f=D.frames[i][j];
+q("output[name=g]").textContent=D.g[i];q("output[name=target]").textContent=D.targets[j];
+one("g").setAttribute("aria-valuetext","g = "+D.g[i]);one("target").setAttribute("aria-valuetext","target "+D.targets[j]);
+q(".loss").setAttribute("d",f.loss.map(function(v,k){return(k?"L":"M")+(40+190*k/(f.loss.length-1)).toFixed(1)+" "+(220-200*Math.min(v,1.25)/1.25).toFixed(1)}).join(""));
+var s="";f.values.forEach(function(v,k){var y=20-25*Math.log10(v);if(y<220)s+='<rect x="'+(300+25*k)+'" width="14" y="'+y.toFixed(1)+'" height="'+(220-y).toFixed(1)+'"/>'});
+q(".values").innerHTML=s;q(".disk").setAttribute("r",D.g[i]*200/2.2);
+q(".cloud").setAttribute("d",f.cloud.map(function(c){return"M"+X(c[0]).toFixed(1)+" "+Y(c[1]).toFixed(1)+"h0"}).join(""));
+q(".said").textContent="At g = "+D.g[i]+" and target "+D.targets[j]+": learned to 5 % at epoch "+f.epoch+", norm of dW "+f.norm.toFixed(2)+", second over first singular value "+(f.values[1]/f.values[0]).toFixed(3)+", eigenvalue of W with largest real part "+f.top.toFixed(3)+"."}
+one("g").addEventListener("input",draw);one("target").addEventListener("input",draw);draw()})();</script>"""
+
+
+def _panel(x: int, left: int, wide: int, name: str, below: str, across: list, up: list, inside: str) -> str:
+    """One panel of the figure: an SVG that shows x ... x + 240 of its own coordinates."""
+    fill = {"X": x, "LEFT": left, "WIDE": wide, "MID": left + wide / 2, "NAME": name, "BELOW": below, "INSIDE": inside}
+    fill["TICKS"] = "".join(f'<text x="{at:.0f}" y="236">{said}</text>' for at, said in across)
+    fill["YTICKS"] = "".join(f'<text x="{left - 4}" y="{at:.0f}">{said}</text>' for at, said in up)
+    page = PANEL
+    for key, value in fill.items():
+        page = page.replace(f"@{key}@", str(value))
+    return page
+
+
+def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> "Markdown":
+    """A table for the end of a cell; entries are put in as they are.  Raises ValueError if a row does not fit the head."""
+    if wrong := [row for row in rows if len(row) != len(head)]:
+        raise ValueError(f"a row has {len(wrong[0])} entries, the head {len(head)}: they must be equal")
+    from IPython.display import Markdown  # only pages need it
+
+    lines = [head, ["---"] * len(head), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt: str) -> str:
+    """HTML of a figure with two sliders, over g and the target: loss, singular values of dW, eigenvalues of W.
+
+    frames[i][j] (for g[i], targets[j]): `loss` at evenly spaced epochs relative to that of a zero output; `values`, singular values, largest
+    first; `cloud`, eigenvalues as (real, imaginary); `epoch`, `norm`, `top`, said in words under the figure.
+    Lines and text take the page's colour, so that it reads on light and on dark.  Raises ValueError if frames do not fit.
+    """
+    if len(frames) != len(g) or any(len(row) != len(targets) for row in frames):
+        raise ValueError(f"{len(g)} values of g and {len(targets)} targets need as many rows and columns of frames")
+    scale, zero = 200 / 2.2, 510 + 200 / 2.2
+    line = (
+        f'<path d="M510 120h200M{zero + scale:.1f} 20v200" stroke="currentColor" stroke-dasharray="3 4" opacity="0.6"/>'
+    )
+    disk = f'<circle class="disk" cx="{zero:.1f}" cy="120" r="0" fill="currentColor" opacity="0.12"/>'
+    cloud = '<path class="cloud" fill="none" stroke="#009E73" stroke-width="3.4" stroke-linecap="round"/>'
+    loss = '<path class="loss" fill="none" stroke="#D55E00" stroke-width="2.5"/>'
+    panels = "".join(
+        _panel(*of)
+        for of in (
+            (0, 40, 190, "loss / loss of zero output", "epoch", [(40 + 190 * e / 200, e) for e in (0, 100, 200)],
+             [(224 - 200 * y / 1.25, y) for y in (0, 0.5, 1)], loss),
+            (240, 290, 170, "singular values of dW", "number", [(307 + 25 * k, k + 1) for k in range(6)],
+             [(24 + 25 * k, f"1e-{k}" if k else "1") for k in (0, 2, 4, 6)], '<g class="values" fill="#0072B2"></g>'),
+            (480, 510, 200, "eigenvalues of W", "real part (upwards: imaginary)", [(zero + scale * x, x) for x in (-1, 0, 1)],
+             [(124 - scale * y, y) for y in (-1, 0, 1)], line + disk + cloud),
+        )
+    )  # fmt: skip
+    fill = {
+        "ID": f"interplay-explorer-{next(_number)}",
+        "LASTG": len(g) - 1,
+        "LASTT": len(targets) - 1,
+        "MIDT": len(targets) // 2,
+        "PANELS": panels,
+        "ALT": alt,
+        "DATA": json.dumps({"g": g, "targets": targets, "frames": frames}, separators=(",", ":")),
+    }
+    page = TEMPLATE
+    for name, value in fill.items():
+        page = page.replace(f"@{name}@", str(value))
+    return page

@@ -1,0 +1,170 @@
+"""The exact gradient flow of the linear network against a dense inverse, its invariants, and the closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interplay import linear, rnn, theory
+from interplay.experiments import linear as runs
+
+
+def dense(W0, m, w, target, rate, epochs):
+    """Gradient descent with an N by N inverse at every step: the plain way."""
+    W, one, losses = W0.copy(), np.eye(len(m)), []
+    for _ in range(epochs):
+        inverse, last = np.linalg.inv(one - W), W.copy()
+        p, q = inverse.T @ w, inverse @ m
+        losses.append((target - w @ q) ** 2 / 2)
+        W = W + rate * (target - w @ q) * np.outer(p, q)
+    return np.array(losses), last - W0
+
+
+def orthogonal(N, sample):
+    """A network without initial connectivity, w orthogonal to m."""
+    W0, m, w = runs.draw(0.0, N, sample)
+    w = w - (w @ m) * m
+    return W0, m, w / np.linalg.norm(w)
+
+
+@pytest.mark.parametrize(("g", "target"), [(0.0, 2.0), (0.6, 0.5), (0.6, 2.0), (0.8, 0.5)])
+def test_low_rank_descent_equals_dense_descent(g, target):
+    W0, m, w = runs.draw(g, 150, 0)
+    net, rate = linear.reduce(W0, m, w), runs.rate(g, target)
+    run = linear.descend(net, target, rate, 150)
+    losses, change = dense(W0, m, w, target, rate, 150)
+    np.testing.assert_allclose(run.loss, losses, rtol=0, atol=1e-10 * target**2)
+    np.testing.assert_allclose(linear.connectivity(net, W0, run.A[-1]) - W0, change, rtol=0, atol=1e-9)
+    assert run.diverged == -1
+
+
+def test_stacked_networks_do_not_touch_each_other():
+    nets = [linear.reduce(*runs.draw(g, 60, 1)) for g in (0.0, 0.5)]
+    together = linear.descend(linear.stack(nets), 1.0, np.array([0.009, 0.005]), 50)
+    for n, rate in enumerate((0.009, 0.005)):
+        np.testing.assert_allclose(together.loss[:, n], linear.descend(nets[n], 1.0, rate, 50).loss, rtol=1e-12)
+
+
+def test_exact_gradient_is_what_back_propagation_gives_at_long_times():
+    g, N, target = 0.5, 40, 1.0
+    W0, m, w = runs.draw(g, N, 0)
+    weights = runs.ensemble({"N": N, "g": g, "samples": [0]}, torch.float64, torch.device("cpu"))
+    W = weights.W.clone().requires_grad_()
+    gaps = {}
+    for T in (10, 20, 80):
+        inputs, targets, mask = runs.step_trial(1, T, target, dtype=torch.float64)
+        z = rnn.outputs(rnn.Weights(W, *weights[1:]), inputs, dt=0.5, nonlinearity="linear")
+        (through_time,) = torch.autograd.grad(rnn.loss(z, targets, mask).sum(), W)
+        inverse = np.linalg.inv(np.eye(N) - W0)
+        exact = -(target - w @ inverse @ m) * np.outer(inverse.T @ w, inverse @ m)
+        gaps[T] = np.linalg.norm(through_time[0].numpy() - exact) / np.linalg.norm(exact)
+    assert gaps[10] > 10 * gaps[20] and gaps[80] < 1e-10, gaps
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0, 0.7), st.sampled_from([0.5, 1.0, 2.0, 4.0]), st.integers(0, 99))
+def test_flow_conserves_both_invariants_and_reaches_the_target(g, target, sample):
+    W0, m, w = runs.draw(g, 80, sample)
+    net = linear.reduce(W0, m, w)
+    z, A = linear.flow(net, target, np.array([0, 0.05, 20]), tolerance=1e-11)
+    assert abs(z[-1] - target) < 1e-6 * target
+
+    def kept(W):
+        X, off_w, off_m = np.eye(80) - W, np.eye(80) - np.outer(w, w), np.eye(80) - np.outer(m, m)
+        return np.stack([off_w @ X.T @ X @ off_w, off_m @ X @ X.T @ off_m])
+
+    before = kept(W0)
+    for change in A:
+        assert np.linalg.norm(kept(linear.connectivity(net, W0, change)) - before) < 1e-8 * np.linalg.norm(before)
+
+
+def test_one_path_serves_every_target():
+    net = linear.reduce(*runs.draw(0.6, 100, 0))
+    along = linear.path(net, np.array([net.z0, 0.5, 2.0]))
+    for target, A in zip((0.5, 2.0), along[1:], strict=True):
+        np.testing.assert_allclose(A, linear.flow(net, target, np.array([0, 40.0]))[1][-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("target", [0.5, 1.0, 2.0, 4.0])
+def test_without_initial_connectivity_the_solution_is_exact(target):
+    net = linear.reduce(*orthogonal(64, 0))
+    tau = np.linspace(0, 3, 7)
+    _, A = linear.flow(net, target, tau, tolerance=1e-11)
+    for change, s in zip(A[1:], theory.exact_course(tau, target)[1:], strict=True):
+        np.testing.assert_allclose(
+            linear.singular_values(change)[:2], np.linalg.svd(theory.exact_change(s))[1], rtol=1e-6
+        )
+        found = np.sort(linear.change_eigenvalues(net, change).real)[[-1, 0]]
+        np.testing.assert_allclose(found, theory.exact_eigenvalues(s), rtol=1e-5)
+    assert theory.exact_output(theory.exact_angle(target)) == pytest.approx(target, rel=1e-9)
+
+
+def test_series_meet_the_exact_solution_at_their_order():
+    for target in (0.5, 2.0):
+        errors = []
+        for tau in (0.02, 0.01):
+            s = theory.exact_course(tau, target)[0]
+            z, first = theory.output_series(tau, 0, target), theory.first_value_series(tau, 0, target)
+            values = np.linalg.svd(theory.exact_change(s))[1]
+            errors.append(np.abs([theory.exact_output(s) - z, values[0] - first]))
+            assert values[1] == pytest.approx(theory.second_value(tau, 0, target), rel=0.05)
+        assert (np.log2(errors[0] / errors[1]) > 3.7).all(), "what is left must be of fourth order"
+
+
+@pytest.mark.parametrize("g", [0.3, 0.6])
+def test_large_N_rules(g):
+    W0, _, _ = runs.draw(g, 800, 0)
+    values = np.linalg.svd(np.linalg.inv(np.eye(800) - W0))[1] ** 2
+    for n in (1, 2, 3, 4):
+        assert np.mean(values**n) == pytest.approx(theory.moment(g, n), rel=0.02 * n)
+
+
+def test_laws_follow_from_the_small_target_limit():
+    g = np.array([0.0, 0.3, 0.6, 0.8])
+    b = theory.beta(g)
+    _, first, _ = theory.small_target(50.0, g, 0.01)
+    np.testing.assert_allclose(first / first[0], theory.norm_law(g), rtol=1e-9)
+    np.testing.assert_allclose(theory.gradient_law(g), theory.norm_law(g) / theory.time_law(g))
+    np.testing.assert_allclose(theory.shuffle_law(g), g**4 * (2 - g**2) ** 2, atol=1e-15)
+    np.testing.assert_allclose(theory.outlier(b**-2.0, g), 1, rtol=1e-12)  # lambda = 1 at trace (1 - g^2)^2
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda: runs.draw(1.0, 20, 0), "g is 1"),
+        (lambda: theory.beta([0.5, -0.1]), "g is -0.1"),
+        (
+            lambda: linear.reduce(
+                1.5 * np.random.RandomState(0).standard_normal((50, 50)) / 50**0.5, np.ones(50), np.ones(50)
+            ),
+            "g < 1",
+        ),
+        (lambda: linear.reduce(np.diag([1.5, 0, 0, 0]), np.ones(4), np.ones(4)), "eigenvalue above 1"),
+        (lambda: linear.descend(linear.reduce(*runs.draw(0.5, 20, 0)), 0.0, 0.01, 5), "nothing to learn"),
+        (lambda: linear.descend(linear.reduce(*runs.draw(0.5, 20, 0)), 1.0, -0.01, 5), "positive"),
+        (lambda: linear.flow(linear.reduce(*runs.draw(0.5, 20, 0)), 0.0, np.array([0, 1.0])), "nothing to learn"),
+        (lambda: theory.exact_angle(-1.0), "targets > 0"),
+        (lambda: theory.moment(0.5, 5), "n = 1, 2, 3 or 4"),
+    ],
+)
+def test_bad_input_is_one_sentence(act, says):
+    with pytest.raises(ValueError, match=says):
+        act()
+
+
+def test_a_step_too_large_is_marked_not_hidden():
+    nets = linear.stack([linear.reduce(*runs.draw(0.6, 60, sample)) for sample in (0, 1)])
+    run = linear.descend(nets, 2.0, np.array([0.001, 2.0]), 60)
+    assert run.diverged[0] == -1 and run.diverged[1] >= 0
+    assert np.isfinite(run.loss[:, 0]).all() and np.isinf(run.loss[run.diverged[1] :, 1]).all()
+    assert np.isnan(linear.time_to(run.loss, np.arange(60)[:, None]))[1]
+
+
+def test_every_kind_of_experiment_runs_and_finds_its_divergences():
+    for kind in runs.KINDS:
+        data = runs.compute(runs.units(kind, "smoke")[-1] | {"epochs": 8}, torch.device("cpu"))
+        assert set(data.dims) >= {"g", "sample"} and np.isfinite(data["norm" if kind == "exact" else "loss"]).any()
+    unit = runs.units("failure", "smoke")[-1] | {"rate": 50.0, "epochs": 12}
+    assert (runs.compute(unit, torch.device("cpu")).diverged >= 0).all()

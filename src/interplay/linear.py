@@ -13,7 +13,6 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.linalg import lu_factor, lu_solve
 
-
 REFRESH = 50  # epochs after which the inverse is made anew, so that rounding does not add up
 
 

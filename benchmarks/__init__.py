@@ -40,7 +40,7 @@ def processor() -> str:
 
 
 def row(seconds: float, reference_seconds: float, share_of_limit: float | None, settings: dict) -> dict:
-    """One benchmark as `benchmarks/results.json` keeps it, its name aside; the share is null where no limit is known."""
+    """One benchmark as `benchmarks/results.json` keeps it, its name aside; no known limit, no share."""
     return {
         "seconds": seconds,
         "reference_seconds": reference_seconds,

@@ -1,4 +1,4 @@
-"""Claims of Schuessler et al. (2020) on the linear networks: C20 to C32 and C37 of the sheet."""
+"""Claims of Schuessler et al. (2020) on the linear networks, C20 to C32 and C37; those on theory need no kept results."""
 
 from functools import cache
 
@@ -58,6 +58,7 @@ def orthogonal(sample: int, N: int = 256) -> linear.Network:
     return linear.reduce(W0, m, w / np.linalg.norm(w))
 
 
+@cache
 def early(target: float, tau: float) -> list[tuple]:
     """Output and change of the flow at g = 0, w orthogonal to m, at learning time tau: (network, z, A) a sample."""
     nets = [orthogonal(sample) for sample in SAMPLES]

@@ -18,7 +18,7 @@ PANEL = """<svg viewBox="@X@ 0 240 262" role="img" aria-label="@NAME@" style="fl
 TEMPLATE = """<figure class="interplay-explorer" id="@ID@" aria-label="@ALT@" style="margin:1em 0;color:inherit">
 <div style="display:flex;flex-wrap:wrap;gap:0.5em 2em;margin-bottom:0.5em">
 <label>initial coupling g = <output name="g"></output><br>
-<input type="range" name="g" min="0" max="@LASTG@" step="1" value="0" style="width:15em" aria-label="initial coupling g"></label>
+<input type="range" name="g" min="0" max="@LASTG@" step="1" value="@MIDG@" style="width:15em" aria-label="initial coupling g"></label>
 <label>target &#7825; = <output name="target"></output><br>
 <input type="range" name="target" min="0" max="@LASTT@" step="1" value="@MIDT@" style="width:10em" aria-label="target z-hat"></label>
 </div>
@@ -88,6 +88,7 @@ def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt
     fill = {
         "ID": f"interplay-explorer-{next(_number)}",
         "LASTG": len(g) - 1,
+        "MIDG": len(g) // 2,
         "LASTT": len(targets) - 1,
         "MIDT": len(targets) // 2,
         "PANELS": panels,

@@ -95,3 +95,16 @@ def test_rank_out_of_range_gets_one_sentence(rank):
     ):
         with pytest.raises(ValueError, match=rf"^rank is {rank}, but must be between 0 and N = 5$"):
             call()
+
+
+def test_packed_factors_give_the_truncation_back_to_their_rounding():
+    change = matrix(40, 40).float()
+    for rank in (1, 7, 40):
+        left, right, scale = lowrank.pack(change, rank)
+        assert left.dtype == right.dtype == torch.int16 and left.shape == right.shape == (40, rank)
+        gap = lowrank.unpack(left, right, scale) - lowrank.truncate(change, rank)
+        assert 0 < gap.norm() < 2e-3 * change.norm()
+    zero = lowrank.pack(torch.zeros(5, 5), 2)
+    assert not lowrank.unpack(*zero).any()
+    with pytest.raises(ValueError, match="rank is 41, but must be between 0 and N = 40"):
+        lowrank.pack(change, 41)

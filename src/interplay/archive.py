@@ -90,10 +90,16 @@ def _seal(content: bytes) -> bytes:
 def write(path: Path, data: xr.Dataset) -> None:
     """Keep `data` at `path`, whole or not at all: a temporary file beside it, then a rename.
 
-    It is packed in memory first, since the HDF5 library ends the process when the disk fills up under it.
+    It is packed in memory first, since the HDF5 library ends the process when the disk fills up under it.  Variables
+    with "int16" in their encoding hold whole numbers, and are kept so.
     """
     data = data.assign_attrs(digest=digest(data))
-    packed = {name: {"zlib": True, "complevel": 6} for name, var in data.data_vars.items() if var.ndim}
+    short = {"dtype": "int16", "_FillValue": -32768}
+    packed = {
+        name: {"zlib": True, "complevel": 6, "shuffle": True} | (short if var.encoding.get("dtype") == "int16" else {})
+        for name, var in data.data_vars.items()
+        if var.ndim
+    }
     content = bytes(data.to_netcdf(engine="h5netcdf", encoding=packed))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

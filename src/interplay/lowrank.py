@@ -35,6 +35,25 @@ def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return U[..., :rank] * s[..., None, :rank], Vh[..., :rank, :].mT
 
 
+def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Tensor]:
+    """The factors as whole numbers up to `top`, small to keep: left, right (N, rank) int16, scale ().
+
+    `change` is scale * left @ right^T, to its truncation and a rounding; the singular values are shared out evenly, so
+    that one step of rounding serves all factors, and the many weak ones take few bits.
+    Raises ValueError for a rank below 0 or above N.
+    """
+    left, right = factors(change, rank)
+    root = left.norm(dim=0).sqrt()
+    halves = (left / root.clamp(min=torch.finfo(change.dtype).tiny), right * root)
+    step = max(float(half.abs().max()) if rank else 0.0 for half in halves) / top or 1.0
+    return *((half / step).round().to(torch.int16) for half in halves), change.new_tensor(step**2)
+
+
+def unpack(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
+    """The change (N, N) of packed factors, in the precision of `scale`."""
+    return scale * left.to(scale.dtype) @ right.to(scale.dtype).mT
+
+
 def truncate(change: Tensor, rank: int) -> Tensor:
     """Best approximation of `change` of that rank, same shape; 0 gives zeros, N gives `change` back.
 

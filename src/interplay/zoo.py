@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import archive, experiments
+from . import archive, experiments, lowrank
 from .experiments import training
 from .rnn import Weights
 
@@ -46,5 +46,6 @@ def load(task: str, g: float, sample: int, name: str = "training", at: str | Non
         )
     kept = (data[part] for part in ("left", "right", "input_change", "readout_change"))
     left, right, dM, dv = (torch.from_numpy(part.dropna(part.dims[-1]).values.astype(np.float32)) for part in kept)
-    after = Weights(before.W + left @ right.T, before.M + dM, before.v + dv)
+    change = lowrank.unpack(left, right, torch.tensor(float(data.factor_scale)))
+    after = Weights(before.W + change, before.M + dM, before.v + dv)
     return Network(before, after, float(data.loss_test))

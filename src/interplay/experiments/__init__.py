@@ -34,6 +34,8 @@ EXPERIMENTS = {
     "training": Experiment(training.units, training.compute, training.work),
     "recurrent": Experiment(training.recurrent_units, training.compute, training.work),
     "sweep": Experiment(training.sweep_units, training.compute, training.work),
+    "recurrent-sweep": Experiment(training.recurrent_sweep_units, training.compute, training.work),
+    "sizes": Experiment(training.size_units, training.compute, training.work),
 } | {f"linear-{kind}": Experiment(partial(linear.units, kind), linear.compute, linear.work) for kind in linear.KINDS}
 
 

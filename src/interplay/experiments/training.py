@@ -1,6 +1,7 @@
 """Train networks on the three tasks and measure what changed: Figures 1 and 2 and the spectra of Schuessler et al."""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ SIZE = {
     "lite": {"N": 128, "samples": 3, "batch": 32, "test_trials": 128, "snapshots": 24},
     "smoke": {"N": 32, "samples": 2, "batch": 8, "test_trials": 16, "snapshots": 6},
 }
+SIZES = {"paper": {64: 5, 128: 5, 512: 3, 1024: 1}, "lite": {32: 3, 64: 3}, "smoke": {16: 2}}  # N: samples
 FIGURE_1 = [(0.0, 0.9)]
 SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the same matrix products
     "flip-flop": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1)],
@@ -30,12 +32,15 @@ FROM_ONE = ("mode", "leading", "factor")  # a rank or an epoch counts from 0, a 
 LEADING = 24  # singular values followed through training
 
 
-def settings(scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv") -> dict:
-    """Settings of one unit: networks of one task and sample at several g, at the size of `scale`."""
+def settings(
+    scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv", N: int | None = None
+) -> dict:
+    """Settings of one unit: networks of one task and sample at several g, of the size of `scale` or, not kept, of N."""
     size = {name: value for name, value in SIZE[scale].items() if name != "samples"}
+    size |= {"N": N, "keep": False} if N else {}
     name = f"{task}_N{size['N']}_{trained}_s{sample}_g{'-'.join(f'{x:.1f}' for x in g)}"
     grid = {"unit": name, "task": task, "g": list(g), "sample": sample, "trained": trained}
-    return grid | size | {"epochs": EPOCHS[scale][task], "lr": 0.05 / size["N"]}
+    return grid | {"keep": True} | size | {"epochs": EPOCHS[scale][task], "lr": 0.05 / size["N"]}
 
 
 def units(scale: str) -> list[dict]:
@@ -49,11 +54,29 @@ def recurrent_units(scale: str) -> list[dict]:
     return [settings(scale, "flip-flop", g, sample, "W") for sample in range(SIZE[scale]["samples"]) for g in FIGURE_1]
 
 
-def sweep_units(scale: str) -> list[dict]:
+def sweep_units(scale: str, trained: str = "WMv") -> list[dict]:
     """The rest of Figure 2's grid of g, every sample."""
     samples = range(SIZE[scale]["samples"])
     groups = {task: rest if scale == "paper" else [(1.2, 1.8)] for task, rest in SWEEP.items()}
-    return [settings(scale, task, g, sample) for sample in samples for task, rest in groups.items() for g in rest]
+    return [
+        settings(scale, task, g, sample, trained) for sample in samples for task, rest in groups.items() for g in rest
+    ]
+
+
+def recurrent_sweep_units(scale: str) -> list[dict]:
+    """The flip-flop of the sweep with only the recurrent weights trained."""
+    return [unit for unit in sweep_units(scale, "W") if unit["task"] == "flip-flop"]
+
+
+def size_units(scale: str) -> list[dict]:
+    """Networks of other sizes, three tasks, g = 0, 0.9 and 1.8; fewer samples where a network takes hours."""
+    units = [
+        settings(scale, task, (0.0, 0.9, 1.8), sample, N=N)
+        for N, samples in SIZES[scale].items()
+        for sample in range(samples)
+        for task in SWEEP
+    ]
+    return sorted(units, key=lambda unit: unit["sample"])
 
 
 def work(unit: dict) -> float:
@@ -101,7 +124,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         one = rnn.Weights(*(w[n : n + 1] for w in done.weights))
         test = [x[:, n : n + 1] for x in trials]
         shuffled = lowrank.shuffle(before.W[n], generator("shuffle", *label, g, unit["sample"], device=device))
-        found = measure(rnn.Weights(*(w[n : n + 1] for w in before)), one, shuffled, test, task.dt)
+        found = measure(rnn.Weights(*(w[n : n + 1] for w in before)), one, shuffled, test, task.dt, unit["keep"])
         found |= {
             "loss": (("epoch",), done.loss[:, n]),
             "gradient_norm": (("epoch",), done.gradient_norm[:, n]),
@@ -109,21 +132,28 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
             "W0_digest": ((), digests(before.W[n : n + 1])[0]),
             "course_values": (("snapshot", "leading"), lowrank.singular_values(course[n] - course[n, :1])[:, :LEADING]),
         }
-        if unit["sample"] == 0:  # the cloud of eigenvalues through training, for one network of each g
-            found["course_eigenvalues"] = (
-                ("snapshot", "mode", "part"),
-                torch.view_as_real(lowrank.eigenvalues(course[n])),
-            )
+        if unit["sample"] == 0:  # the cloud of eigenvalues through training, for one network of each g, to 1/4096
+            cloud = torch.view_as_real(lowrank.eigenvalues(course[n]))
+            found["course_eigenvalues"] = (("snapshot", "mode", "part"), (cloud * 4096).round() / 4096)
         found["snapshot_epoch"] = (("snapshot",), np.array(at, float))
         data = xr.Dataset({name: (dims, _array(values)) for name, (dims, values) in found.items()})
         counted = {dim: np.arange(size) + (dim in FROM_ONE) for dim, size in data.sizes.items() if dim != "part"}
         data = data.assign_coords(counted | {"part": ["real", "imaginary"]})
         parts.append(data.expand_dims(task=[unit["task"]], N=[unit["N"]], g=[g], sample=[unit["sample"]]))
-    return archive.combine(parts)
+    return as_codes(archive.combine(parts))
 
 
-def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float) -> dict:
-    """What changed in one network (network axis of length 1), on `trials` it has not seen."""
+def as_codes(data: xr.Dataset) -> xr.Dataset:
+    """The same, with the packed factors kept as the 16-bit numbers that they are."""
+    for name in {"left", "right"} & set(data.data_vars):
+        data[name].encoding["dtype"] = "int16"
+    return data
+
+
+def measure(
+    before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float, keep: bool
+) -> dict:
+    """What changed in one network (network axis of length 1), on unseen `trials`; the network too if `keep`."""
     change = (after.W - before.W)[0]
 
     def evaluate(W: torch.Tensor) -> torch.Tensor:
@@ -133,12 +163,17 @@ def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, tri
 
     ranks = range(min(26, len(change) + 1))
     full = float(evaluate(after.W)[0])
-    # As few factors as give the loss back to 0.5 %: what is kept is the network, not its rounding.
-    few = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192) if k < len(change)]
-    losses = lowrank.loss_against_rank(before.W[0], change, few, evaluate)
-    close = [k for k, loss in zip(few, losses.tolist(), strict=True) if abs(loss - full) <= 0.005 * full]
-    left, right = lowrank.factors(change, close[0] if close else len(change))
-    return {
+    network = {}
+    if keep:
+        left, right, factor_scale = few_factors(before.W[0], change, full, evaluate)
+        network = {
+            "left": (("neuron", "factor"), left),
+            "right": (("neuron", "factor"), right),
+            "factor_scale": ((), float(factor_scale)),
+            "input_change": (("neuron", "channel_in"), (after.M - before.M)[0]),
+            "readout_change": (("neuron", "channel_out"), (after.v - before.v)[0]),
+        }
+    return network | {
         "loss_test": ((), full),
         "loss_at_rank": (("rank",), lowrank.loss_against_rank(before.W[0], change, ranks, evaluate)),
         "loss_shuffled": ((), float(evaluate(shuffled[None] + change)[0])),
@@ -146,11 +181,17 @@ def measure(before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, tri
         "values_after": (("mode",), lowrank.singular_values(after.W[0])),
         "eigenvalues_change": (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(change))),
         "eigenvalues_after": (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(after.W[0]))),
-        "left": (("neuron", "factor"), left),
-        "right": (("neuron", "factor"), right),
-        "input_change": (("neuron", "channel_in"), (after.M - before.M)[0]),
-        "readout_change": (("neuron", "channel_out"), (after.v - before.v)[0]),
     }
+
+
+def few_factors(before: torch.Tensor, change: torch.Tensor, full: float, evaluate: Callable) -> tuple:
+    """`lowrank.pack` with as few factors as give the loss `full` back to 0.7 %: what is kept is the network."""
+    tried = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192) if k < len(change)]
+    for k in tried:
+        packed = lowrank.pack(change, k)
+        if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= 0.007 * full:
+            return packed
+    return lowrank.pack(change, len(change))
 
 
 def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArray:

@@ -185,13 +185,14 @@ def measure(
 
 
 def few_factors(before: torch.Tensor, change: torch.Tensor, full: float, evaluate: Callable) -> tuple:
-    """`lowrank.pack` with as few factors as give the loss `full` back to 0.7 %: what is kept is the network."""
+    """`lowrank.pack`, as coarse and with as few factors as give the loss `full` back to 0.7 %."""
     tried = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192) if k < len(change)]
-    for k in tried:
-        packed = lowrank.pack(change, k)
-        if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= 0.007 * full:
-            return packed
-    return lowrank.pack(change, len(change))
+    for top in (1023, 32767):
+        for k in tried:
+            packed = lowrank.pack(change, k, top)
+            if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= 0.007 * full:
+                return packed
+    return lowrank.pack(change, len(change), 32767)
 
 
 def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArray:

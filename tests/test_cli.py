@@ -25,6 +25,8 @@ def folder(tmp_path, monkeypatch):
         (["run", "training", "--device", "tpu"], "device 'tpu' is not there: choose auto or one of cpu"),
         (["run", "training", "--device", "cuda:99"], "device 'cuda:99' is not there"),
         (["run", "training", "--threads", "0"], "number of threads is 0, but must be at least 1"),
+        (["run", "training", "--workers", "-2"], "number of workers is -2, but must be at least 1"),
+        (["run", "training", "--dask", "nowhere"], "no Dask scheduler answers at 'nowhere'"),
     ],
 )
 def test_what_is_not_there_gets_one_sentence(words, says, capsys, folder):
@@ -63,7 +65,7 @@ def test_run_uses_as_many_threads_as_asked_for(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(experiments, "run", lambda *a, **k: asked.append((torch.get_num_threads(), a, k)))
     assert cli.main(["run", "sweep", "--scale", "lite", "--threads", "2", "--device", "cpu"]) == 0
-    assert asked == [(2, ("sweep", "lite"), {"device": "cpu"})]
+    assert asked == [(2, ("sweep", "lite", None), {"device": "cpu"})]
 
 
 def test_status_has_a_line_for_every_experiment(capsys, folder):

@@ -1,6 +1,5 @@
 """The engine: grids of units, resume after real kills, executors, status; and the trained networks it keeps."""
 
-import multiprocessing
 import os
 import random
 import re
@@ -9,14 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import xarray as xr
 
+from interplay import __main__ as cli
 from interplay import archive, experiments, rnn, tasks, zoo
 from interplay.experiments import training
 from interplay.seeds import generator
@@ -88,40 +89,52 @@ def test_paper_scale_is_the_grid_of_the_paper():
 
 
 def test_killed_runs_end_with_the_same_numbers_as_an_uninterrupted_one(whole, tmp_path):
-    place, draw = tmp_path / "killed", random.Random(11)
-    run = [sys.executable, "-m", "interplay", "run", "training", "--scale", "smoke", "--threads", "1"]
+    """Ten kills at random moments, of the run or of one of its two workers."""
+    place, draw, deaths = tmp_path / "killed", random.Random(11), 0
+    folder = place / "smoke" / "training"
     environment = os.environ | ONE | {"INTERPLAY_RESULTS": str(place)}
-    start = lambda: subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    folder, deaths = place / "smoke" / "training", 0
-    for _ in range(3):
-        child = start()
-        while not folder.exists() and child.poll() is None:
-            time.sleep(0.02)
-        before = len(list(folder.glob("*.nc")))
-        limit = time.monotonic() + 60
-        while len(list(folder.glob("*.nc"))) == before and child.poll() is None and time.monotonic() < limit:
-            time.sleep(0.01)  # some progress, then any moment of the next unit
-        time.sleep(0.4 * draw.random())
-        deaths += child.poll() is None
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
-    assert deaths == 3
-    assert 3 <= len(list(folder.glob("*.nc"))) < 6
-    child = start()
-    assert child.communicate()[1] == ""
-    assert child.returncode == 0
+
+    def start(*how):
+        words = [sys.executable, "-m", "interplay", "run", "training", "--scale", "smoke", *how]
+        return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    for turn in range(40):
+        for path in draw.sample(sorted(folder.glob("*.nc")), k=max(0, len(list(folder.glob("*.nc"))) - 2)):
+            path.unlink()  # there is always something left to do
+        child = start(*([], ["--workers", "2"])[turn % 2])
+        time.sleep(2 + 4 * draw.random())
+        family = [] if child.poll() is not None else psutil.Process(child.pid).children(recursive=True)
+        workers = [one for one in family if "spawn_main" in " ".join(one.cmdline())]
+        of_worker = bool(workers) and draw.random() < 0.5
+        try:
+            os.kill(draw.choice(workers).pid if of_worker else child.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it had just finished
+            of_worker = False
+        said = child.communicate(timeout=60)[1]
+        if of_worker and child.returncode:
+            assert child.returncode == 3
+            assert said.startswith("interplay: a worker ended in the middle of a unit")
+            assert said.count("\n") == 1
+        assert not psutil.wait_procs(family, timeout=20)[1]  # nobody is left behind
+        deaths += child.returncode in (-signal.SIGKILL, 3)
+        if deaths == 10:
+            break
+    assert deaths == 10
+    assert start("--threads", "1").communicate()[1] == ""
     same(whole / "smoke" / "training", folder)
 
 
-def test_worker_processes_give_what_this_process_gives(whole, tmp_path, monkeypatch):
-    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
-    for name, value in ONE.items():
-        monkeypatch.setenv(name, value)
-    few = experiments.EXPERIMENTS["training"]._replace(units=lambda at: training.units(at)[1:3])
-    monkeypatch.setitem(experiments.EXPERIMENTS, "training", few)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        experiments.run("training", "smoke", pool)
-    same(whole / "smoke" / "training", tmp_path / "smoke" / "training", units=2)
+def test_a_dask_cluster_gives_what_this_process_gives_and_survives_a_killed_worker(whole, there):
+    distributed = pytest.importorskip("distributed")
+    for path in there.glob("*.nc"):
+        path.unlink()
+    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**how) as cluster, distributed.Client(cluster, set_as_default=False) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+        Timer(2, os.kill, (victim, signal.SIGKILL)).start()
+        address = cluster.scheduler_address
+        assert cli.main(["run", "training", "--scale", "smoke", "--dask", address]) == 0
+    same(whole / "smoke" / "training", there)
 
 
 def test_results_do_not_depend_on_which_networks_share_the_matrix_products(whole):

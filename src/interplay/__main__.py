@@ -3,7 +3,13 @@
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from threading import Thread
 
 import torch
 
@@ -17,7 +23,10 @@ def main(argv: list[str] | None = None) -> int:
     run = verbs.add_parser("run", help="compute what is missing of an experiment, and keep it")
     run.add_argument("name", help=f"all, or one of {', '.join(experiments.EXPERIMENTS)}")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    run.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of this process")
+    run.add_argument("--threads", type=int, help="threads of each worker (as many as fit)")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, default=1, metavar="N", help="local processes to share the work (1)")
+    where.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster, such as tcp://10.0.0.1:8786")
     status = verbs.add_parser("status", help="what is kept, what is missing, how long that will take")
     for verb in (run, status):
         verb.add_argument("--scale", default=None, help=f"one of {', '.join(experiments.SCALES)}")
@@ -26,11 +35,11 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     try:
         if asked.verb == "run":
-            if asked.threads < 1:
-                raise ValueError(f"number of threads is {asked.threads}, but must be at least 1")
-            torch.set_num_threads(asked.threads)
-            for name in experiments.EXPERIMENTS if asked.name == "all" else [asked.name]:
-                experiments.run(name, experiments.scale(asked.scale), device=asked.device)
+            names = [*experiments.EXPERIMENTS] if asked.name == "all" else [asked.name]
+            at, _ = experiments.scale(asked.scale), [experiments.experiment(name) for name in names]
+            with workers(asked.workers, asked.dask, asked.threads) as executor:
+                for name in names:
+                    experiments.run(name, at, executor, device=asked.device)
         elif asked.verb == "status":
             print_status(experiments.scale(asked.scale))
         else:
@@ -38,10 +47,68 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, archive.ArchiveError) as fault:
         print(f"interplay: {fault}", file=sys.stderr)
         return 2
+    except BrokenExecutor as fault:
+        print(
+            f"interplay: a worker ended in the middle of a unit ({fault}); what was finished is kept, "
+            "the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 3
     except KeyboardInterrupt:
         print("interplay: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def workers(number: int, dask: str | None, threads: int | None) -> Iterator[Executor | None]:
+    """Who does the work: None for this process, else local processes or a Dask cluster; on leaving, nothing is awaited.
+
+    Raises ValueError if there cannot be that many workers or threads, or the cluster cannot be reached or asked.
+    """
+    for count, what in ((number, "workers"), (1 if threads is None else threads, "threads")):
+        if count < 1:
+            raise ValueError(f"number of {what} is {count}, but must be at least 1")
+    if dask:
+        with cluster(dask, threads or 1) as executor:
+            yield executor
+    elif number == 1:
+        torch.set_num_threads(threads or torch.get_num_threads())
+        yield None
+    else:
+        share = threads or max(1, (os.cpu_count() or 1) // number)
+        spawn = multiprocessing.get_context("spawn")  # a fork would take the threads of torch along
+        pool = ProcessPoolExecutor(number, spawn, begin, (share,))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def begin(threads: int) -> None:
+    """What a worker process does first: it ends with its parent, which may be killed and would leave it behind."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+@contextmanager
+def cluster(address: str, threads: int) -> Iterator[Executor]:
+    """The workers of an existing Dask cluster, each on `threads` threads, as an executor."""
+    try:
+        import distributed
+    except ImportError:
+        raise ValueError("--dask needs the package distributed: pip install 'interplay[dask]'") from None
+    try:
+        client = distributed.Client(address, timeout=10, set_as_default=False)  # xarray would take its locks
+    except (OSError, ValueError) as fault:
+        raise ValueError(f"no Dask scheduler answers at {address!r}: give the address that it prints") from fault
+    with client:
+        client.run(torch.set_num_threads, threads)
+        try:
+            yield client.get_executor(pure=False)
+        except distributed.KilledWorker as fault:
+            raise BrokenExecutor("it was started again on several workers") from fault
 
 
 def print_status(at: str) -> None:

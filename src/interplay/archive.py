@@ -135,27 +135,42 @@ def read(path: Path) -> xr.Dataset:
     return data
 
 
+def kept(path: Path, settings: dict) -> xr.Dataset | None:
+    """The result at `path`, None if it has to be computed: it is not there, or `INTERPLAY_RETRAIN` is 1.
+
+    A damaged file is named in a warning and set aside as `*.damaged`.
+    Raises `ArchiveError` if what is kept was made with other settings.
+    """
+    if not path.exists() or os.environ.get("INTERPLAY_RETRAIN") == "1":
+        return None
+    try:
+        data = read(path)
+    except ArchiveError as fault:
+        check_writable(path.parent)
+        path.replace(aside := path.with_name(path.name + ".damaged"))
+        warnings.warn(f"{fault}; set aside as {aside.name}", stacklevel=3)
+        return None
+    if json.loads(data.attrs["settings"]) != json.loads(json.dumps(settings)):
+        raise ArchiveError(f"{path} was made with {data.attrs['settings']}, not {json.dumps(settings)}")
+    return data
+
+
+def made(settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:
+    """What `compute` gives, with its provenance."""
+    start = time.perf_counter()
+    data = compute()
+    return data.assign_attrs(provenance(settings, time.perf_counter() - start, device))
+
+
 def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:
     """The result at `path` if it is there and was made with `settings`; else `compute()`, kept there.
 
-    A damaged file is named in a warning, set aside as `*.damaged` and computed again.  `INTERPLAY_RETRAIN=1` ignores
-    what is kept.  Raises `ArchiveError` if what is kept was made with other settings, or nothing can be kept.
+    Raises `ArchiveError` as `kept`, or if nothing can be written.
     """
-    if path.exists() and os.environ.get("INTERPLAY_RETRAIN") != "1":
-        try:
-            data = read(path)
-        except ArchiveError as fault:
-            check_writable(path.parent)
-            path.replace(aside := path.with_name(path.name + ".damaged"))
-            warnings.warn(f"{fault}; set aside as {aside.name}", stacklevel=2)
-        else:
-            if json.loads(data.attrs["settings"]) != json.loads(json.dumps(settings)):
-                raise ArchiveError(f"{path} was made with {data.attrs['settings']}, not {json.dumps(settings)}")
-            return data
+    if (data := kept(path, settings)) is not None:
+        return data
     check_writable(path.parent)
-    start = time.perf_counter()
-    data = compute()
-    write(path, data.assign_attrs(provenance(settings, time.perf_counter() - start, device)))
+    write(path, made(settings, compute, device))
     return read(path)
 
 

@@ -59,6 +59,12 @@ def path(name: str, settings: dict, at: str) -> Path:
     return archive.folder() / at / name / f"{settings['unit']}.nc"
 
 
+def compute(name: str, settings: dict, device: str = "auto") -> xr.Dataset:
+    """One unit of an experiment with its provenance, in whichever process this runs; nothing is kept."""
+    chosen = rnn.device(device)
+    return archive.made(settings, lambda: experiment(name).compute(settings, chosen), str(chosen))
+
+
 def fetch(name: str, settings: dict, at: str, device: str = "auto") -> xr.Dataset:
     """One unit: read if it is kept, else computed and kept."""
     chosen = rnn.device(device)
@@ -92,18 +98,21 @@ def status(name: str, at: str) -> tuple[int, int, float]:
 def run(name: str, at: str, executor: Executor | None = None, device: str = "auto") -> None:
     """Compute what is missing of an experiment, in this process or by any `concurrent.futures.Executor`.
 
+    Results come back to this process, which keeps each as it is finished: workers need no folder in common.
     Raises before any work if a name, the scale, the device, the folder of results or a kept result will not do.
     """
     units = experiment(name).units(scale(at))
     rnn.device(device)
     archive.check_writable(archive.folder() / at / name)
-    units = sorted(units, key=lambda unit: not path(name, unit, at).exists())  # what is kept is checked first
-    with tqdm(total=len(units), desc=f"{name} ({at})", unit="unit", file=sys.stdout) as bar:
+    missing = [unit for unit in units if archive.kept(path(name, unit, at), unit) is None]
+    kept = len(units) - len(missing)
+    with tqdm(total=len(units), initial=kept, desc=f"{name} ({at})", unit="unit", file=sys.stdout) as bar:
         if executor is None:
-            for unit in units:
-                fetch(name, unit, at, device)
+            for unit in missing:
+                archive.write(path(name, unit, at), compute(name, unit, device))
                 bar.update()
-        else:
-            for done in as_completed([executor.submit(fetch, name, unit, at, device) for unit in units]):
-                done.result()
-                bar.update()
+            return
+        submitted = {executor.submit(compute, name, unit, device): unit for unit in missing}
+        for done in as_completed(submitted):
+            archive.write(path(name, submitted[done], at), done.result())
+            bar.update()

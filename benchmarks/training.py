@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from interplay import rnn
-from interplay.seeds import seed
+from interplay import experiments, rnn, tasks
+from interplay.seeds import generator, seed
 
 from . import in_turn, matrix_product, row
 
@@ -42,7 +42,7 @@ def one_by_one(weights: rnn.Weights, trials: Trials, epochs: int) -> Callable[[]
 
     def run() -> Tensor:
         last = []
-        for n in range(SETTINGS["networks"]):
+        for n in range(len(weights.W)):
             W, M, v = (w[n].clone().requires_grad_() for w in weights)
             inputs, targets, mask = (x[:, n] for x in trials)
             adam = torch.optim.Adam([W, M, v], lr=LR)
@@ -126,7 +126,7 @@ def trial_by_trial(weights: rnn.Weights, trials: Trials, epochs: int) -> Callabl
 
     def run() -> Tensor:
         last = []
-        for n in range(SETTINGS["networks"]):
+        for n in range(len(weights.W)):
             W, M, v = (w[n].clone().requires_grad_() for w in weights)
             inputs, targets, mask = (x[:, n] for x in trials)
             adam = torch.optim.Adam([W, M, v], lr=LR)
@@ -164,7 +164,33 @@ def compare(plain: Callable, epochs: int = 3, threads: int = 2) -> dict:
     return kept
 
 
+def sweep_unit(epochs: int = 4, threads: int = 2) -> dict:
+    """Units of the sweep, one a task (two networks each, 32 trials of the task): seconds of one sample's whole grid.
+
+    The seconds an epoch of each task are measured, and added up with the epochs and groups of the paper's grid.
+    """
+    before, (product, of_product) = torch.get_num_threads(), matrix_product()
+    torch.set_num_threads(threads)
+    seconds, reference, limits, work = 0.0, 0.0, [], 0.0
+    for name, groups in experiments.training.SWEEP.items():
+        unit = experiments.training.settings("paper", name, groups[1], 0)
+        weights, task = experiments.training.initial(unit, torch.device("cpu")), tasks.get(name)()
+        trials = tuple(task.trials(SETTINGS["batch"], [generator("benchmark", name, g) for g in unit["g"]]))
+        fast, slow = (side(weights, trials, epochs) for side in (ours, one_by_one))
+        torch.testing.assert_close(fast(), slow(), rtol=1e-2, atol=0)  # the same work
+        ours_, plain, limit = in_turn(fast, slow, product)
+        times = unit["epochs"] * (len(groups) + 1) / epochs  # with the group of Figure 1
+        seconds, reference = seconds + times * ours_, reference + times * plain
+        limits.append(of_product / limit)
+        work += 1e9 * experiments.training.work(unit) * (len(groups) + 1)
+    torch.set_num_threads(before)
+    found = {"per": "30 networks, all g of three tasks, one sample", "reference": one_by_one.__doc__}
+    kept = row(seconds, reference, work / seconds / (sum(limits) / 3), {"N": 256, "batch": 32} | found)
+    return kept | {"threads": threads}
+
+
 BENCHMARKS = {
+    "sweep_unit_vs_plain": sweep_unit,
     "training_vs_plain": lambda: compare(one_by_one),
     "training_vs_plain_1_thread": lambda: compare(one_by_one, threads=1),
     "training_vs_plain_module": lambda: compare(modules),

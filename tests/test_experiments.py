@@ -213,11 +213,10 @@ def test_run_says_at_once_that_a_result_was_made_with_other_settings(there, monk
         (lambda: experiments.status("x", "smoke"), "unknown experiment 'x'"),
         (
             lambda: zoo.load("flipflop", 0.9, 0, at="smoke"),
-            "no network with task 'flipflop', g 0.9, sample 0 in training",
+            "no network with task 'flipflop', g 0.9, sample 0 at scale smoke",
         ),
         (lambda: zoo.load("romo", 0.5, 0, at="smoke"), "no network with task 'romo', g 0.5"),
-        (lambda: zoo.load("romo", 0.9, 99, at="smoke"), "sample 99 in training at scale smoke; there are"),
-        (lambda: zoo.load("romo", 0.9, 0, "x", "smoke"), "unknown experiment 'x'"),
+        (lambda: zoo.load("romo", 0.9, 99, at="smoke"), "sample 99 at scale smoke; there are"),
     ],
 )
 def test_bad_names_get_one_sentence_before_anything_is_written(call, says, tmp_path, monkeypatch):
@@ -269,7 +268,7 @@ def test_every_network_of_the_zoo_reproduces_its_recorded_loss(there):
 def test_a_network_of_paper_scale_reproduces_its_recorded_loss(task, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
     sample, g = {"flip-flop": (4, 0.9), "mante": (0, 0.9), "romo": (1, 0.0)}[task]
-    unit = zoo.unit_of("training", task, g, sample, "paper")
+    _, unit = zoo.unit_of(task, g, sample, "paper")
     assert experiments.path("training", unit, "paper").exists()
     recorded, found, network = recorded_and_found(task, g, sample, "paper")
     assert found == pytest.approx(recorded, rel=0.01)
@@ -283,3 +282,26 @@ def test_a_network_whose_random_stream_changed_is_refused(there, monkeypatch):
     assert zoo.load("romo", 0.0, 0, at="smoke").loss > 0
     with pytest.raises(archive.ArchiveError, match="W0 of romo, g = 0.9, sample 0 has digest .* not another"):
         zoo.load("romo", 0.9, 0, at="smoke")
+
+
+def test_index_lists_what_is_kept_with_its_measures(there):
+    table = zoo.index("smoke")
+    assert len(table) == 12 and not table.duplicated(["task", "g", "sample"]).any()
+    one = table.query("task == 'mante' and g == 0.9 and sample == 1").iloc[0]
+    network = zoo.load("mante", 0.9, 1, "smoke")
+    assert one.loss == network.loss
+    assert one.norm == pytest.approx(float((network.after.W - network.before.W).norm()), rel=1e-2)
+    next(there.glob("romo*s1*")).unlink()
+    assert len(zoo.index("smoke")) == 10
+
+
+def test_arrays_of_a_network_run_in_torch_as_they_are(there):
+    """At dt = 1 the network is torch.nn.RNN, its state the rates."""
+    network = zoo.load("mante", 0.9, 0, "smoke")
+    plain = zoo.arrays(network)
+    inputs = torch.randn(20, 3, plain["M"].shape[1], generator=torch.Generator().manual_seed(2))
+    other = torch.nn.RNN(plain["M"].shape[1], len(plain["W"]))
+    other.load_state_dict({name: torch.from_numpy(plain[name]) for name in other.state_dict()})
+    with torch.no_grad():
+        z = other(inputs)[0] @ torch.from_numpy(plain["weight_readout"]).T
+    torch.testing.assert_close(z[:, None], rnn.simulate(network.after, inputs[:, None], dt=1.0)[0])

@@ -6,6 +6,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
+from . import bootstrap
+
 # Okabe-Ito, safe for colour-blind readers; a task keeps its colour through the book.
 TASK = {"flip-flop": "#0072B2", "mante": "#D55E00", "romo": "#009E73"}
 TARGET = {0.5: "#0072B2", 1.0: "#CC79A7", 2.0: "#D55E00", 4.0: "#882255"}  # z-hat of the linear network
@@ -43,6 +45,14 @@ def band(ax: plt.Axes, x: np.ndarray, samples: np.ndarray, **line) -> plt.Axes:
     """Mean over the first axis of `samples` (sample, x), with the range over samples as a band."""
     (drawn,) = ax.plot(x, np.nanmean(samples, axis=0), **line)
     ax.fill_between(x, np.nanmin(samples, 0), np.nanmax(samples, 0), color=drawn.get_color(), alpha=0.2, linewidth=0)
+    return ax
+
+
+def curve(ax: plt.Axes, x: np.ndarray, samples: np.ndarray, **line) -> plt.Axes:
+    """Mean of `samples` (sample, x) with its 95 % bootstrap interval as a band; NaN samples are left out."""
+    mean, low, high, number = bootstrap.curve(samples)
+    (drawn,) = ax.plot(x[number > 0], mean[number > 0], **line)
+    ax.fill_between(x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
     return ax
 
 

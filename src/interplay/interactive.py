@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Sequence
+from html import escape
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,73 @@ def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt
         "DATA": json.dumps({"g": g, "targets": targets, "frames": frames}, separators=(",", ":")),
     }
     page = TEMPLATE
+    for name, value in fill.items():
+        page = page.replace(f"@{name}@", str(value))
+    return page
+
+
+PLAYER = """<figure class="interplay-player" id="@ID@" aria-label="@ALT@" style="margin:1em 0;color:inherit">
+<div style="display:flex;flex-wrap:wrap;gap:0.5em 1.2em;align-items:center;margin-bottom:0.5em">
+<label>network <select name="which">@OPTIONS@</select></label>
+<span><button type="button" name="back" aria-label="one step back">&#9198;</button>
+<button type="button" name="play" aria-label="play">&#9654;</button>
+<button type="button" name="on" aria-label="one step on">&#9197;</button></span>
+<label>epoch <output name="epoch"></output><br>
+<input type="range" name="at" min="0" step="1" value="0" style="width:15em" aria-label="epoch of training"></label></div>
+<div style="display:flex;flex-wrap:wrap;gap:0.5em">@PANELS@</div>
+<p aria-live="polite" class="said" style="margin:0.3em 0"></p></figure>
+<script>(function(){var D=@DATA@,root=document.getElementById("@ID@"),q=function(s){return root.querySelector(s)},timer=null;
+var at=q("input"),which=q("select"),play=q("button[name=play]"),R=@REACH@,S=200/(2*R);
+var X=function(r){return 270+(r+R)*S},Y=function(i){return 120-i*S};
+var E=function(e,n){return 40+190*Math.log10(1+e)/Math.log10(1+n)},L=function(v){return 220-200*Math.max(0,Math.min(1,1+Math.log10(Math.max(v,1e-4))/4))};
+function draw(){var c=D[which.value],k=+at.value,f=c.frames[k],n=c.epochs[c.epochs.length-1];at.max=c.frames.length-1;
+q("output").textContent=c.epochs[k];at.setAttribute("aria-valuetext","epoch "+c.epochs[k]);
+q(".loss").setAttribute("d",c.loss.map(function(p,j){return(j?"L":"M")+E(p[0],n).toFixed(1)+" "+L(p[1]).toFixed(1)}).join(""));
+q(".now").setAttribute("d","M"+E(c.epochs[k],n).toFixed(1)+" 20V220");q(".disk").setAttribute("r",c.g*S);
+var s="",out=0,top=-9;f.forEach(function(p){[1,-1].forEach(function(m){if(m<0&&p[1]===0)return;
+s+="M"+X(p[0]).toFixed(1)+" "+Y(m*p[1]).toFixed(1)+"h0";if(Math.hypot(p[0],p[1])>c.g+0.1)out++;if(p[0]>top)top=p[0]})});
+q(".cloud").setAttribute("d",s);
+q(".said").textContent="Epoch "+c.epochs[k]+": "+out+" eigenvalues farther than 0.1 outside the disk of radius g = "+c.g+", largest real part "+top.toFixed(2)+"."}
+function stop(){clearInterval(timer);timer=null;play.innerHTML="&#9654;";play.setAttribute("aria-label","play")}
+function step(d){at.value=Math.max(0,Math.min(+at.max,+at.value+d));draw()}
+play.addEventListener("click",function(){if(timer)return stop();if(+at.value>=+at.max)at.value=0;
+play.innerHTML="&#9208;";play.setAttribute("aria-label","pause");timer=setInterval(function(){step(1);if(+at.value>=+at.max)stop()},350)});
+q("button[name=back]").addEventListener("click",function(){stop();step(-1)});q("button[name=on]").addEventListener("click",function(){stop();step(1)});
+at.addEventListener("input",function(){stop();draw()});which.addEventListener("change",function(){stop();draw();at.value=Math.min(+at.value,+at.max);draw()});draw()})();</script>"""
+
+
+def player(courses: dict[str, dict], alt: str, reach: float = 2.0) -> str:
+    """HTML of a figure that plays the eigenvalues of W through training, with buttons and a slider to step.
+
+    courses: name -> `g`; `epochs` of the frames; `frames`, each a list of (real, imaginary >= 0), conjugates implied;
+    `loss`, a list of (epoch, loss in units of the first)
+    reach: half the width of the complex plane shown.  Raises ValueError if frames and epochs do not fit.
+    """
+    for name, course in courses.items():
+        if len(course["frames"]) != len(course["epochs"]):
+            raise ValueError(f"{name} has {len(course['frames'])} frames, but {len(course['epochs'])} epochs")
+    at = lambda x: 270 + (x + reach) * 100 / reach
+    lines = f'<path d="M270 120h200M{at(0):.1f} 20v200" stroke="currentColor" opacity="0.3"/>'
+    lines += f'<path d="M{at(1):.1f} 20v200" stroke="currentColor" stroke-dasharray="3 4"/>'
+    lines += f'<circle class="disk" cx="{at(0):.1f}" cy="120" r="0" fill="currentColor" opacity="0.12"/>'
+    cloud = '<path class="cloud" fill="none" stroke="#0072B2" stroke-width="3.4" stroke-linecap="round"/>'
+    loss = '<path class="loss" fill="none" stroke="#D55E00" stroke-width="1.6"/>'
+    loss += '<path class="now" stroke="currentColor" stroke-width="1"/>'
+    ticks = [-reach, 0, reach]
+    panels = _panel(0, 40, 190, "loss / first loss", "epoch (log scale)", [],
+                    [(224 - 50 * k, f"1e{k - 4}" if k < 4 else "1") for k in range(5)], loss)  # fmt: skip
+    panels += _panel(240, 270, 200, "eigenvalues of W", "real part (upwards: imaginary)",
+                     [(at(x), f"{x:g}") for x in ticks], [(124 - x * 100 / reach, f"{x:g}") for x in ticks],
+                     lines + cloud)  # fmt: skip
+    fill = {
+        "ID": f"interplay-player-{next(_number)}",
+        "OPTIONS": "".join(f"<option>{escape(name)}</option>" for name in courses),
+        "PANELS": panels,
+        "ALT": escape(alt),
+        "REACH": reach,
+        "DATA": json.dumps(courses, separators=(",", ":")),
+    }
+    page = PLAYER
     for name, value in fill.items():
         page = page.replace(f"@{name}@", str(value))
     return page

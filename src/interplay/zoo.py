@@ -3,11 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
+import xarray as xr
 
 from . import archive, experiments, lowrank
 from .experiments import training
 from .rnn import Weights
+
+EXPERIMENTS = ("training", "sweep")  # where networks are kept
 
 
 class Network(NamedTuple):
@@ -18,26 +22,25 @@ class Network(NamedTuple):
     loss: float
 
 
-def unit_of(name: str, task: str, g: float, sample: int, at: str) -> dict:
-    """Settings of the unit that holds a network; raises ValueError that says which networks there are."""
-    units = experiments.experiment(name).units(at)
-    for unit in units:
+def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
+    """Experiment and unit that hold a network; raises ValueError that says which networks there are."""
+    units = [(name, unit) for name in EXPERIMENTS for unit in experiments.experiment(name).units(at)]
+    for name, unit in units:
         if (unit["task"], unit["sample"]) == (task, sample) and any(np.isclose(g, x) for x in unit["g"]):
-            return unit
-    there = {key: sorted({x for u in units for x in np.atleast_1d(u[key]).tolist()}) for key in ("task", "g", "sample")}
-    raise ValueError(
-        f"no network with task {task!r}, g {g}, sample {sample} in {name} at scale {at}; there are {there}"
-    )
+            return name, unit
+    keys = ("task", "g", "sample")
+    there = {key: sorted({x for _, unit in units for x in np.atleast_1d(unit[key]).tolist()}) for key in keys}
+    raise ValueError(f"no network with task {task!r}, g {g}, sample {sample} at scale {at}; there are {there}")
 
 
-def load(task: str, g: float, sample: int, name: str = "training", at: str | None = None) -> Network:
+def load(task: str, g: float, sample: int, at: str | None = None) -> Network:
     """A trained network, computed first if it is not kept.
 
-    task, g, sample: what it is; name: the experiment ("training": g = 0 and 0.9; "sweep": the others)
+    task, g, sample: what it is, as in `index`
     Raises ValueError if there is no such network, ArchiveError if W0 does not come out of its seed as it did.
     """
     at = experiments.scale(at)
-    unit = unit_of(name, task, g, sample, at)
+    name, unit = unit_of(task, g, sample, at)
     data = experiments.fetch(name, unit, at).sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
     before = training.initial(unit | {"g": [float(data.g)]}, torch.device("cpu"))
     if (found := training.digests(before.W)[0]) != (wanted := str(data.W0_digest.values)):
@@ -49,3 +52,46 @@ def load(task: str, g: float, sample: int, name: str = "training", at: str | Non
     change = lowrank.unpack(left, right, torch.tensor(float(data.factor_scale)))
     after = Weights(before.W + change, before.M + dM, before.v + dv)
     return Network(before, after, float(data.loss_test))
+
+
+def index(at: str | None = None) -> pd.DataFrame:
+    """All networks that are kept, a row each: task, g, sample, and what was measured.
+
+    loss: on 512 unseen trials; of_first: the same over the first training loss; epoch: first below 5 % of that (NaN:
+    never); norm: Frobenius norm of dW; rank: functional rank (NaN: not reached); factors: kept of dW
+    """
+    tables = []
+    for name in EXPERIMENTS:
+        try:
+            data = experiments.load(name, at, present=True).isel(N=0)
+        except ValueError:  # nothing of it is kept
+            continue
+        columns = {
+            "loss": data.loss_test,
+            "of_first": data.loss_test / data.loss.isel(epoch=0),
+            "epoch": training.convergence_epoch(data.loss),
+            "norm": np.sqrt((data.values_change**2).sum("mode")),
+            "rank": training.functional_rank(data.loss_at_rank),
+            "factors": data.left.isel(neuron=0).notnull().sum("factor"),
+        }
+        plain = {column: values.reset_coords(drop=True) for column, values in columns.items()}
+        tables.append(xr.Dataset(plain).to_dataframe())
+    if not tables:
+        return pd.DataFrame(columns=["task", "g", "sample"])
+    table = pd.concat(tables).dropna(subset=["loss"]).reset_index()
+    return table.sort_values(["task", "g", "sample"], ignore_index=True)
+
+
+def arrays(network: Network) -> dict[str, np.ndarray]:
+    """A network as plain arrays, for `numpy.savez` and for any other framework.
+
+    Ours: W0, W (N, N), M (N, n_in), v (N, n_out).  The names of `torch.nn.RNN` (which is this network at dt = 1, its
+    state the rate tanh(h)): weight_hh_l0 = W, weight_ih_l0 = M, biases zero; weight_readout (n_out, N) is v transposed.
+    """
+    W, M, v = (w[0].numpy() for w in network.after)
+    zero = np.zeros(len(W), W.dtype)
+    ours = {"W0": network.before.W[0].numpy(), "W": W, "M": M, "v": v}
+    return ours | {
+        "weight_hh_l0": W, "weight_ih_l0": M, "bias_hh_l0": zero, "bias_ih_l0": zero,
+        "weight_readout": np.ascontiguousarray(v.T),
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from ..archive import ArchiveError
-from ..seeds import seed
+from ..bootstrap import interval
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,6 @@ class Claim:
     measure: Callable[[], Iterable[float]]
     figure: str
     note: str = ""
-
-
-def interval(samples: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
-    """95 % interval of the mean over samples by the percentile bootstrap, with fixed draws; of one sample, itself."""
-    rng = np.random.RandomState(np.random.MT19937(seed("bootstrap")))
-    means = samples[rng.randint(len(samples), size=(draws, len(samples)))].mean(1)
-    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
 
 
 def row(claim: Claim) -> dict:

@@ -1,0 +1,132 @@
+"""Claims of Schuessler et al. (2020) on the sweeps over g and network size: Figure 2 and its supplement, C4 to C18."""
+
+from functools import cache
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import archive, experiments, rnn
+from ..seeds import seed
+from . import Claim
+from .nonlinear import epochs, norm, ranks, runs, shuffled
+
+ORDER = 1.5
+INF = float("inf")
+TASKS = {"flip-flop": 2.1, "mante": 2.7, "romo": 3.0}  # largest g of each
+SWEEP, SIZES = (f"low-rank-sweeps.html#fig-{name}" for name in ("sweep", "sizes"))
+
+
+def complete(task: str) -> np.ndarray:
+    """The values of g of a task's grid; raises ValueError unless five networks of each are kept."""
+    count = runs().loss_test.sel(task=task, g=slice(0, TASKS[task])).notnull().sum("sample")
+    if int(count.min()) < 5:
+        raise ValueError(f"the sweep of {task} is not complete")
+    return count.g.values
+
+
+def fastest(task: str) -> np.ndarray:
+    """The g at which the 5 % are reached first, of those where it is reached; one a sample."""
+    grid = complete(task)
+    return grid[np.nanargmin([epochs(task, g) for g in grid], axis=0)]
+
+
+def rank_of_means(task: str, top: float) -> np.ndarray:
+    """Functional rank, mean over g up to `top`; one a sample, networks without one left out."""
+    return np.nanmean([ranks(task, g) for g in complete(task) if g <= top + 0.01], axis=0)
+
+
+def failing(task: str) -> list[float]:
+    """Smallest g at which a network fails to reach 5 % or to have a functional rank, from 0.3 on; NaN if none does."""
+    for g in complete(task)[1:]:
+        if not np.isfinite([epochs(task, g), ranks(task, g)]).all():
+            return [float(g)]
+    return [np.nan]
+
+
+@cache
+def sizes() -> xr.Dataset:
+    """Networks of every size at g = 0 and 0.9, all weights trained."""
+    parts = [experiments.load(name, "paper", present=True) for name in ("training", "sizes")]
+    return archive.combine(parts).sel(g=[0.0, 0.9])
+
+
+def spread(task: str, g: float) -> list[float]:
+    """Largest over smallest mean norm of dW, N = 128 to 1024, less 1."""
+    kept = sizes().sel(task=task, g=g, N=[128, 256, 512, 1024])
+    norms = np.sqrt((kept.values_change**2).sum("mode")).where(kept.loss_test.notnull()).mean("sample")
+    if norms.isnull().any():
+        raise ValueError("not every size is there")
+    return [float(norms.max() / norms.min() - 1)]
+
+
+def start_norm(g: float) -> list[float]:
+    """|W0| / sqrt(N) over g, flip-flop, N = 256, five samples."""
+    seeds = [seed("weights", "flip-flop", 256, g, sample) for sample in range(5)]
+    drawn = rnn.initialise([g] * 5, 256, 2, 2, seeds).W
+    return (torch.linalg.matrix_norm(drawn) / 16 / g).tolist()
+
+
+def early_rank() -> np.ndarray:
+    """Functional rank of the flip-flop, mean over g = 1.5 and 1.8."""
+    return np.mean([ranks("flip-flop", g) for g in (1.5, 1.8)], axis=0)
+
+
+CENTRES = (
+    ("C9", "Fig. 2a", "mante", 1.2, "epochs until the loss is below 5 % of its first value", 40, 12, epochs),
+    ("C10", "Fig. 2a", "romo", 2.1, "epochs until the loss is below 5 % of its first value", 58, 20, epochs),
+    ("C12", "Fig. 2b", "flip-flop", 1.5, "Frobenius norm of dW", 0.6, 0.15, norm),
+)
+NOTES = {
+    "C9 mante g=1.2": "The readout's speed sets the speed of learning, see C8.",
+}
+CLAIMS = [
+    *(
+        Claim(f"C4 g={g}", "Fig. 2d", f"Mante, g = {g}: functional rank 3 to 6", "3 to 6", 3, 6, lambda g=g: ranks("mante", g), SWEEP)
+        for g in (0.3, 0.6, 1.2, 1.5, 1.8, 2.1)
+    ),
+    *(
+        Claim(f"C5 g={g}", "Fig. 2d", f"Romo, g = {g}: functional rank 5 to 8", "5 to 8", 5, 8, lambda g=g: ranks("romo", g), SWEEP)
+        for g in (0.3, 0.6, 1.2, 1.5, 1.8, 2.1, 2.4, 2.7, 3.0)
+    ),
+    Claim("C5 mean", "Fig. 2d", "Romo: functional rank, mean over all g", "5 to 8", 5, 8, lambda: rank_of_means("romo", 3.0), SWEEP),
+    Claim("Fig2d flip-flop", "Fig. 2d", "flip-flop: the functional rank grows with g; mean of g = 1.5 and 1.8", "6 to 10.5 (read off: 8.0)",
+          6, 10.5, early_rank, SWEEP),
+    *(
+        Claim(f"{name} {task} g={g}", panel, f"{task}, g = {g}: {what}", f"{centre} ± {wide}", centre - wide, centre + wide,
+              lambda task=task, g=g, measure=measure: measure(task, g), SWEEP, NOTES.get(f"{name} {task} g={g}", ""))
+        for name, panel, task, g, what, centre, wide, measure in CENTRES
+    ),
+    *(
+        Claim(f"C11 {task}", "Fig. 2a", f"{task}: learning is fastest inside the range of g, not at its ends (the best g)",
+              f"above 0, below {TASKS[task]}", 0.15, TASKS[task] - 0.15, lambda task=task: fastest(task), SWEEP)
+        for task in ("flip-flop", "mante")
+    ),
+    *(
+        Claim(f"C15 {task} g=0.3", "Fig. 2c", f"{task}, g = 0.3: loss after shuffling W0, in units of the first loss", "0.2 to 0.5",
+              0.2, 0.5, lambda task=task: shuffled(task, 0.3), SWEEP)
+        for task in ("flip-flop", "mante")
+    ),
+    *(
+        Claim(f"C15 {task} g={g}", "Fig. 2c", f"{task}, g = {g}: loss after shuffling W0, in units of the first loss", "1 ± 0.15",
+              0.85, 1.15, lambda task=task, g=g: shuffled(task, g), SWEEP)
+        for task, top in (("flip-flop", 1.8), ("mante", 2.4), ("romo", 3.0))
+        for g in (1.2, 1.5, 1.8, 2.1, 2.4, 2.7, 3.0)
+        if g <= top
+    ),
+    *(
+        Claim(f"failing {task}", "Fig. 2", f"{task}: the smallest g above 0 at which a network fails (missing points of the figure)",
+              f"{low} to {high}", low - 0.01, high + 0.01, lambda task=task: failing(task), SWEEP)
+        for task, low, high in (("flip-flop", 1.8, 2.1), ("mante", 2.4, 2.7))
+    ),
+    *(
+        Claim(f"C18 {task} g={g}", "Supplement", f"{task}, g = {g}: the norm of dW varies little from N = 128 to 1024 (largest over smallest, less 1)",
+              "below 0.2", 0, 0.2, lambda task=task, g=g: spread(task, g), SIZES)
+        for task in ("flip-flop", "mante", "romo")
+        for g in (0.0, 0.9)
+    ),
+    *(
+        Claim(f"C18 W0 g={g}", "Supplement", f"norm of W0 over g sqrt(N), g = {g}", "1 ± 0.02", 0.98, 1.02, lambda g=g: start_norm(g), SIZES)
+        for g in (0.9, 1.8)
+    ),
+]  # fmt: skip

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import numpy as np
 import psutil
@@ -130,9 +130,14 @@ def test_a_dask_cluster_gives_what_this_process_gives_and_survives_a_killed_work
         path.unlink()
     how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with distributed.LocalCluster(**how) as cluster, distributed.Client(cluster, set_as_default=False) as client:
-        victim = next(iter(client.run(os.getpid).values()))
-        Timer(2, os.kill, (victim, signal.SIGKILL)).start()
-        address = cluster.scheduler_address
+        victim, address = next(iter(client.run(os.getpid).values())), cluster.scheduler_address
+
+        def kill_in_the_middle():
+            while not list(there.glob("*.nc")):
+                time.sleep(0.05)
+            os.kill(victim, signal.SIGKILL)
+
+        Thread(target=kill_in_the_middle, daemon=True).start()
         assert cli.main(["run", "training", "--scale", "smoke", "--dask", address]) == 0
     same(whole / "smoke" / "training", there)
 

@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> int:
             at, _ = experiments.scale(asked.scale), [experiments.experiment(name) for name in names]
             with workers(asked.workers, asked.dask, asked.threads) as executor:
                 for name in names:
-                    experiments.run(name, at, executor, device=asked.device)
+                    experiments.run(
+                        name, at, executor, device=asked.device, threads=asked.threads or (1 if asked.dask else None)
+                    )
         elif asked.verb == "status":
             print_status(experiments.scale(asked.scale))
         else:
@@ -70,10 +72,9 @@ def workers(number: int, dask: str | None, threads: int | None) -> Iterator[Exec
         if count < 1:
             raise ValueError(f"number of {what} is {count}, but must be at least 1")
     if dask:
-        with cluster(dask, threads or 1) as executor:
+        with cluster(dask) as executor:
             yield executor
     elif number == 1:
-        torch.set_num_threads(threads or torch.get_num_threads())
         yield None
     else:
         share = threads or max(1, (os.cpu_count() or 1) // number)
@@ -93,8 +94,8 @@ def begin(threads: int) -> None:
 
 
 @contextmanager
-def cluster(address: str, threads: int) -> Iterator[Executor]:
-    """The workers of an existing Dask cluster, each on `threads` threads, as an executor."""
+def cluster(address: str) -> Iterator[Executor]:
+    """The workers of an existing Dask cluster as an executor."""
     try:
         import distributed
     except ImportError:
@@ -104,7 +105,6 @@ def cluster(address: str, threads: int) -> Iterator[Executor]:
     except (OSError, ValueError) as fault:
         raise ValueError(f"no Dask scheduler answers at {address!r}: give the address that it prints") from fault
     with client:
-        client.run(torch.set_num_threads, threads)
         try:
             yield client.get_executor(pure=False)
         except distributed.KilledWorker as fault:

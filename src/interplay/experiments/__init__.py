@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import xarray as xr
 from tqdm import tqdm
 
@@ -59,8 +60,10 @@ def path(name: str, settings: dict, at: str) -> Path:
     return archive.folder() / at / name / f"{settings['unit']}.nc"
 
 
-def compute(name: str, settings: dict, device: str = "auto") -> xr.Dataset:
+def compute(name: str, settings: dict, device: str = "auto", threads: int | None = None) -> xr.Dataset:
     """One unit of an experiment with its provenance, in whichever process this runs; nothing is kept."""
+    if threads:  # here and not when a worker starts: a cluster starts dead ones again as it likes
+        torch.set_num_threads(threads)
     chosen = rnn.device(device)
     return archive.made(settings, lambda: experiment(name).compute(settings, chosen), str(chosen))
 
@@ -95,7 +98,7 @@ def status(name: str, at: str) -> tuple[int, int, float]:
     return len(kept), len(units), todo * spent / done if done else (np.nan if todo else 0.0)
 
 
-def run(name: str, at: str, executor: Executor | None = None, device: str = "auto") -> None:
+def run(name: str, at: str, executor: Executor | None = None, device: str = "auto", threads: int | None = None) -> None:
     """Compute what is missing of an experiment, in this process or by any `concurrent.futures.Executor`.
 
     Results come back to this process, which keeps each as it is finished: workers need no folder in common.
@@ -109,10 +112,10 @@ def run(name: str, at: str, executor: Executor | None = None, device: str = "aut
     with tqdm(total=len(units), initial=kept, desc=f"{name} ({at})", unit="unit", file=sys.stdout) as bar:
         if executor is None:
             for unit in missing:
-                archive.write(path(name, unit, at), compute(name, unit, device))
+                archive.write(path(name, unit, at), compute(name, unit, device, threads))
                 bar.update()
             return
-        submitted = {executor.submit(compute, name, unit, device): unit for unit in missing}
+        submitted = {executor.submit(compute, name, unit, device, threads): unit for unit in missing}
         for done in as_completed(submitted):
             archive.write(path(name, submitted[done], at), done.result())
             bar.update()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import xarray as xr
 
 from interplay import __main__ as cli
 from interplay import experiments
@@ -63,9 +64,12 @@ def test_interrupt_says_that_the_run_can_go_on(capsys, monkeypatch):
 
 def test_run_uses_as_many_threads_as_asked_for(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(experiments, "run", lambda *a, **k: asked.append((torch.get_num_threads(), a, k)))
-    assert cli.main(["run", "sweep", "--scale", "lite", "--threads", "2", "--device", "cpu"]) == 0
-    assert asked == [(2, ("sweep", "lite", None), {"device": "cpu"})]
+    seen = experiments.EXPERIMENTS["training"]._replace(
+        compute=lambda *unit: asked.append(torch.get_num_threads()) or xr.Dataset()
+    )
+    monkeypatch.setitem(experiments.EXPERIMENTS, "training", seen)
+    assert cli.main(["run", "training", "--scale", "smoke", "--threads", "2", "--device", "cpu"]) == 0
+    assert asked == [2] * 6
 
 
 def test_status_has_a_line_for_every_experiment(capsys, folder):

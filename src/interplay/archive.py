@@ -97,8 +97,8 @@ def write(path: Path, data: xr.Dataset) -> None:
     short = {"dtype": "int16", "_FillValue": -32768}
     packed = {
         name: {"zlib": True, "complevel": 6, "shuffle": True} | (short if var.encoding.get("dtype") == "int16" else {})
-        for name, var in data.data_vars.items()
-        if var.ndim
+        for name, var in data.variables.items()
+        if var.ndim and var.dtype.kind in "biufc"
     }
     content = bytes(data.to_netcdf(engine="h5netcdf", encoding=packed))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -18,7 +18,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import archive, rnn
-from . import linear, training
+from . import linear, pathways, training
 
 SCALES = ("smoke", "lite", "paper")
 
@@ -37,7 +37,11 @@ EXPERIMENTS = {
     "sweep": Experiment(training.sweep_units, training.compute, training.work),
     "recurrent-sweep": Experiment(training.recurrent_sweep_units, training.compute, training.work),
     "sizes": Experiment(training.size_units, training.compute, training.work),
-} | {f"linear-{kind}": Experiment(partial(linear.units, kind), linear.compute, linear.work) for kind in linear.KINDS}
+} | {
+    f"{family}-{kind}": Experiment(partial(part.units, kind), part.compute, part.work)
+    for family, part in (("linear", linear), ("pathways", pathways))
+    for kind in part.KINDS
+}
 
 
 def scale(chosen: str | None = None) -> str:

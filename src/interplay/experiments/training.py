@@ -132,7 +132,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
             "W0_digest": ((), digests(before.W[n : n + 1])[0]),
             "course_values": (("snapshot", "leading"), lowrank.singular_values(course[n] - course[n, :1])[:, :LEADING]),
         }
-        if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, for one network of each g, to 1/4096
+        if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
             cloud = torch.view_as_real(lowrank.eigenvalues(course[n]))
             found["course_eigenvalues"] = (("snapshot", "mode", "part"), (cloud * 4096).round() / 4096)
         found["snapshot_epoch"] = (("snapshot",), np.array(at, float))

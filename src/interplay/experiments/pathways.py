@@ -1,0 +1,182 @@
+"""Two parallel pathways learn a tree of features: Figures 4 to 8 of Shi et al. (2022), and what many seeds say.
+
+Kinds: `figures` (the paper's networks, at full width), `seeds` (many draws a depth), `unequal` (one pathway deeper).
+"""
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import pathways
+
+KINDS = ("figures", "seeds", "unequal")
+RATE, SCALE = 0.01, 0.1  # learning rate, and sigma^2 N of the initial weights
+FIGURES = {  # nonlinearity, seed, depths drawn one after the other, epochs at most
+    "linear": (576, {2: 1000, 3: 1000, 4: 1000, 7: 5000}),
+    "relu": (63535, {2: 3000, 3: 3000, 4: 4000, 7: 20000}),
+    "tanh": (539394, {2: 3000, 3: 3000, 4: 4000, 7: 12000}),
+}
+ALONE = (345345, 128373)  # Figure 6: depth 7, the only network of its stream
+SIZE = {
+    "paper": {"width": 1000, "longest": 20000, "seeds": 50, "level": 4, "narrow": 200, "unequal": 10},
+    "lite": {"width": 200, "longest": 4000, "seeds": 10, "level": 2, "narrow": 100, "unequal": 3},
+    "smoke": {"width": 30, "longest": 60, "seeds": 2, "level": 1, "narrow": 30, "unequal": 1},
+}
+UNEQUAL = [(0.1, (2, 3), 0.01), (0.1, (2, 4), 0.01), (0.1, (3, 4), 0.01), (4.0, (2, 3), 0.0005), (4.0, (2, 4), 0.0005)]
+RECORDS, LEADING = 300, 24  # maps kept of a run; singular values of a change
+GROUP = 10  # seeds that run in the same matrix products
+
+
+def units(kind: str, scale: str) -> list[dict]:
+    """Settings of every unit of one kind."""
+    size = SIZE[scale]
+    common = {"kind": kind, "width": size["width"], "scale": SCALE, "lr": RATE, "until": 1e-6, "phi": "linear"}
+    if kind == "figures":
+        drawn = [
+            {"phi": phi, "seed": seed, "depth": depth, "earlier": [d for d in epochs if d < depth], "epochs": most}
+            for phi, (seed, epochs) in FIGURES.items()
+            for depth, most in epochs.items()
+        ]
+        drawn += [{"seed": seed, "depth": 7, "earlier": [], "epochs": 5000} for seed in ALONE]
+        named = [common | one for one in drawn]
+        return [
+            one
+            | {"unit": f"{one['phi']}_D{one['depth']}_s{one['seed']}", "epochs": min(one["epochs"], size["longest"])}
+            for one in named
+        ]
+    if kind == "seeds":
+        groups = [list(range(100 + i, 100 + min(i + GROUP, size["seeds"]))) for i in range(0, size["seeds"], GROUP)]
+        return [
+            common
+            | {"unit": f"D{depth}_s{seeds[0]}", "depth": depth, "seeds": seeds, "epochs": min(6000, size["longest"])}
+            | {"level": 0 if depth == 2 else size["level"]}
+            for depth in range(2, 8)
+            for seeds in groups
+        ]
+    seeds = list(range(100, 100 + size["unequal"]))
+    narrow = common | {"width": size["narrow"], "seeds": seeds, "until": 1e-4}
+    return [
+        narrow
+        | {
+            "unit": f"c{scale}_D{a}-{b}",
+            "scale": scale,
+            "depths": [a, b],
+            "lr": lr,
+            "epochs": min(4000, size["longest"]),
+        }
+        for scale, (a, b), lr in UNEQUAL
+    ]
+
+
+def work(unit: dict) -> float:
+    """Relative cost: epochs x layers x the square of the width (for reduced networks, a tenth)."""
+    depth = unit.get("depth") or sum(unit["depths"]) / 2
+    many = len(unit.get("seeds", [0]))
+    return 1e-9 * unit["epochs"] * depth * many * (unit["width"] * (0.1 if unit["kind"] == "seeds" else 1)) ** 2
+
+
+def compute(unit: dict, device: torch.device) -> xr.Dataset:
+    """One unit, labelled by nonlinearity, seed and depth, or by scale and depths."""
+    return {"figures": figure, "seeds": many, "unequal": unequal}[unit["kind"]](unit, device)
+
+
+def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
+    """First epoch at which both pathways together hold half of a mode, NaN if none: (..., mode).
+
+    K: (record, ..., pathway, mode, mode)
+    """
+    both = K.diagonal(dim1=-2, dim2=-1).sum(-2)
+    there = both >= pathways.modes(K.dtype)[1] / 2
+    first = there.to(torch.float64).argmax(0) * float(every)
+    return torch.where(there.any(0), first, torch.nan)
+
+
+def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway]) -> dict:
+    """Of each layer: leading singular values of the change and of the end, and how far its invariant drifted."""
+    layers = max(map(len, before))
+    change = np.full((len(before), layers, LEADING), np.nan)
+    end, drift, moved = (
+        change.copy(),
+        np.full((len(before), layers - 1), np.nan),
+        np.full((len(before), layers - 1), np.nan),
+    )
+    for which, (old, new) in enumerate(zip(before, after, strict=True)):
+        for layer, (W0, W) in enumerate(zip(old, new, strict=True)):
+            for kept, matrix in ((change, W - W0), (end, W)):
+                values = torch.linalg.svdvals(matrix[0])[:LEADING]
+                kept[which, layer, : len(values)] = values
+        pairs = zip(pathways.invariants(old), pathways.invariants(new), old, new, strict=False)
+        for layer, (C0, C, W0, W) in enumerate(pairs):
+            drift[which, layer] = (C - C0).norm()
+            moved[which, layer] = (W @ W.mT - W0 @ W0.mT).norm()
+    found = {"values_change": change, "values_end": end}
+    found = {name: (("pathway", "layer", "leading"), kept) for name, kept in found.items()}
+    return found | {"drift": (("pathway", "joint"), drift), "moved": (("pathway", "joint"), moved)}
+
+
+def figure(unit: dict, device: torch.device) -> xr.Dataset:
+    """One of the paper's networks: loss and K through training, spectra of its layers."""
+    depth = unit["depth"]
+    drawn = pathways.initialise(
+        (depth, depth), unit["width"], [unit["seed"]], scale=unit["scale"], earlier=unit["earlier"]
+    )
+    before = [[W.to(device) for W in pathway] for pathway in drawn]
+    goal = pathways.target(torch.float32).to(device)
+    done = pathways.train(before, goal, **{name: unit[name] for name in ("lr", "epochs", "phi", "until")})
+    K = pathways.in_modes(done.maps[:, 0].cpu().double())
+    at = np.unique(np.linspace(0, len(K) - 1, RECORDS).round().astype(int))
+    held = {
+        "loss": (("epoch",), done.loss[:, 0].cpu()),
+        "record_epoch": (("record",), at.astype(float)),
+        "K": (("record", "pathway", "out", "in"), K[at].float()),
+        "first": (("start", "pathway", "out", "in"), K[:10].float()),
+        "map": (("pathway", "attribute", "item"), done.maps[-1, 0].cpu()),
+        "half_time": (("mode",), halves(K)),
+    }
+    held |= spectra(*([[W.cpu().double() for W in p] for p in both] for both in (before, done.pathways)))
+    labels = {"phi": [unit["phi"]], "seed": [unit["seed"]], "depth": [depth]}
+    return labelled(held).expand_dims(labels)
+
+
+def many(unit: dict, device: torch.device) -> xr.Dataset:
+    """Ends of many networks of one depth, by the reduction of `pathways.reduce`; exact at depth 2 alone."""
+    parts = []
+    for seed in unit["seeds"]:  # one by one: full networks of all seeds would fill the memory
+        drawn = pathways.initialise((unit["depth"],) * 2, unit["width"], [seed], scale=unit["scale"])
+        parts.append([pathways.reduce(pathway, unit["level"]) for pathway in drawn])
+    before = [[torch.cat(layers).to(device) for layers in zip(*same, strict=True)] for same in zip(*parts, strict=True)]
+    every = 10
+    goal = pathways.target().to(device)
+    done = pathways.train(before, goal, every=every, **{name: unit[name] for name in ("lr", "epochs", "until")})
+    K = pathways.in_modes(done.maps.cpu())
+    held = {
+        "last_loss": (("seed",), done.loss[-1].cpu()),
+        "epochs": (("seed",), torch.full((len(unit["seeds"]),), len(done.loss) - 1.0)),
+        "K": (("seed", "pathway", "out", "in"), K[-1].float()),
+        "start": (("seed", "pathway", "out", "in"), K[0].float()),
+        "half_time": (("seed", "mode"), halves(K, every)),
+        "cosine": (("seed",), pathways.cosine(done.maps[-1].cpu())),
+        "values_map": (("seed", "pathway", "mode"), torch.linalg.svdvals(done.maps[-1].cpu())),
+    }
+    return labelled(held).assign_coords(seed=unit["seeds"]).expand_dims(depth=[unit["depth"]])
+
+
+def unequal(unit: dict, device: torch.device) -> xr.Dataset:
+    """Final K of networks whose second pathway is deeper: (scale, shallow, deep, seed)."""
+    drawn = pathways.initialise(unit["depths"], unit["width"], unit["seeds"], scale=unit["scale"], dtype=torch.float64)
+    before = [[W.to(device) for W in pathway] for pathway in drawn]
+    goal = pathways.target().to(device)
+    done = pathways.train(
+        before, goal, every=unit["epochs"], **{name: unit[name] for name in ("lr", "epochs", "until")}
+    )
+    K = pathways.in_modes(done.maps[-1].cpu()).float()
+    held = {"K": (("seed", "pathway", "out", "in"), K), "last_loss": (("seed",), done.loss[-1].cpu())}
+    pair = f"{unit['depths'][0]}, {unit['depths'][1]}"
+    return labelled(held).assign_coords(seed=unit["seeds"]).expand_dims(scale=[unit["scale"]], depths=[pair])
+
+
+def labelled(held: dict) -> xr.Dataset:
+    """The arrays as a dataset whose modes, layers and values are counted from 1, the rest from 0."""
+    data = xr.Dataset({name: (dims, np.asarray(values)) for name, (dims, values) in held.items()})
+    one = {"mode", "layer", "joint", "leading", "in", "out"}
+    return data.assign_coords({dim: np.arange(size) + (dim in one) for dim, size in data.sizes.items()})

@@ -87,7 +87,7 @@ class BackThroughTime(torch.autograd.Function):
     def forward(ctx, W, M, v, inputs, h0, noise, dt, nonlinearity):
         steps, networks, trials = inputs.shape[:3]
         u = inputs.transpose(0, 1).contiguous()
-        h = h0[:, None].repeat(1, trials, 1)
+        h = h0.clone() if h0.dim() == 3 else h0[:, None].repeat(1, trials, 1)
         r = h.new_empty(networks, steps + 1, trials, W.shape[-1])
         r[:, 0] = PHI[nonlinearity](h)
         drive = torch.empty_like(h)
@@ -100,7 +100,7 @@ class BackThroughTime(torch.autograd.Function):
             else:
                 r[:, k + 1] = h
         ctx.save_for_backward(W, M, v, u, r)
-        ctx.dt, ctx.nonlinearity = dt, nonlinearity
+        ctx.dt, ctx.nonlinearity, ctx.each_trial = dt, nonlinearity, h0.dim() == 3
         z = torch.bmm(r[:, 1:].reshape(networks, steps * trials, -1), v)
         return z.view(networks, steps, trials, -1).transpose(0, 1)
 
@@ -129,7 +129,7 @@ class BackThroughTime(torch.autograd.Function):
             torch.bmm(u.view(rows).transpose(1, 2), a).mul_(dt).mT.contiguous()
         )  # the fused optimiser takes memory in order
         dv = torch.bmm(dz.mT, after).mT.contiguous()
-        return dW, dM, dv, None, dh0.sum(1), None, None, None
+        return dW, dM, dv, None, dh0 if ctx.each_trial else dh0.sum(1), None, None, None
 
 
 def outputs(
@@ -143,7 +143,8 @@ def outputs(
 ) -> Tensor:
     """Outputs z (time, network, trial, n_out), differentiable in W, M, v and h0 by `BackThroughTime`.
 
-    inputs: (time, network, trial, n_in); h0: (network, N), zeros if None; noise: (time, network, trial, N) or None
+    inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None
+    noise: (time, network, trial, N) or None
     """
     h0 = weights.W.new_zeros(weights.W.shape[:2]) if h0 is None else h0
     return BackThroughTime.apply(*weights, inputs, h0, noise, dt, nonlinearity)
@@ -165,7 +166,7 @@ def simulate(
     The plain loop: nothing is kept for a gradient, so that many networks and trials fit.  Shapes as in `outputs`.
     """
     (W, M, v), phi, z, states = weights, PHI[nonlinearity], [], []
-    h = W.new_zeros(W.shape[0], inputs.shape[2], W.shape[1]) if h0 is None else h0[:, None]
+    h = W.new_zeros(W.shape[0], inputs.shape[2], W.shape[1]) if h0 is None else h0 if h0.dim() == 3 else h0[:, None]
     for k, u in enumerate(inputs):
         drive = u @ M.transpose(1, 2) + (0 if noise is None else noise[k])
         h = (1 - dt) * h + dt * (phi(h) @ W.transpose(1, 2) + drive)

@@ -4,9 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-from . import linear, training
+from . import linear, operative, pathways, training
 
-BENCHMARKS = training.BENCHMARKS | linear.BENCHMARKS  # name: function that gives `benchmarks.row`
+BENCHMARKS = (
+    training.BENCHMARKS | linear.BENCHMARKS | operative.BENCHMARKS | pathways.BENCHMARKS
+)  # name: function that gives `benchmarks.row`
 KEPT = Path(__file__).with_name("results.json")
 
 

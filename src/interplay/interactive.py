@@ -167,3 +167,51 @@ def player(courses: dict[str, dict], alt: str, reach: float = 2.0) -> str:
     for name, value in fill.items():
         page = page.replace(f"@{name}@", str(value))
     return page
+
+
+PLANE = """<figure class="interplay-plane" id="@ID@" aria-label="@ALT@" style="margin:1em 0;color:inherit">
+<label>depth D = <output name="depth"></output><br>
+<input type="range" name="depth" min="0" max="@LAST@" step="1" value="0" style="width:15em" aria-label="depth"></label>
+<div style="display:flex;flex-wrap:wrap;gap:0.5em">@PANELS@</div>
+<p aria-live="polite" class="said" style="margin:0.3em 0"></p></figure>
+<script>(function(){var D=@DATA@,root=document.getElementById("@ID@"),q=function(s){return root.querySelector(s)},at=q("input");
+function draw(){var k=+at.value,f=D.frames[k],a=["",""];q("output").textContent=D.depths[k];at.setAttribute("aria-valuetext","depth "+D.depths[k]);
+f.orbits.forEach(function(o){var e=o[o.length-1];a[e[0]>e[1]?0:1]+=o.map(function(p,j){return(j?"L":"M")+(40+20*p[0]).toFixed(1)+" "+(220-20*p[1]).toFixed(1)}).join("")});
+q(".a").setAttribute("d",a[0]);q(".b").setAttribute("d",a[1]);
+q(".bars").innerHTML=f.shares.map(function(n,j){return'<rect x="'+(290+19*j)+'" width="16" y="'+(220-200*n).toFixed(1)+'" height="'+(200*n).toFixed(1)+'"/>'}).join("");
+q(".said").textContent="Depth "+D.depths[k]+": the pathway that wins ends with "+(100*f.median).toFixed(0)+" % of the mode (median of "+f.number+" starts)."}
+at.addEventListener("input",draw);draw()})();</script>"""
+
+
+def phase_plane(depths: list[int], frames: list[dict], alt: str) -> str:
+    """HTML of a figure with a slider over depth: orbits of two pathways in one mode, and the winner's shares.
+
+    frames[i] (for depths[i]): `orbits`, lists of (K_a, K_b) in 0 ... 10; `shares`, fractions of the starts whose winner ends
+    in each of ten bins from 0.5 to 1; `median` share; `number` of starts.  Raises ValueError if frames and depths do not fit.
+    """
+    if len(frames) != len(depths):
+        raise ValueError(f"{len(depths)} depths and {len(frames)} frames: they must be equal")
+    paths = "".join(
+        f'<path class="{name}" fill="none" stroke="{color}" stroke-width="0.9"/>'
+        for name, color in (("a", "#0072B2"), ("b", "#D55E00"))
+    )
+    line = '<path d="M40 20L240 220" stroke="currentColor" stroke-dasharray="3 4"/>'
+    fifths = [(40 + 100 * k, 5 * k) for k in range(3)]
+    panels = _panel(
+        0,
+        40,
+        200,
+        "K of pathway b against a",
+        "K of pathway a",
+        fifths,
+        [(224 - 100 * k, 5 * k) for k in range(3)],
+        line + paths,
+    )
+    panels += _panel(250, 290, 190, "how much the winner takes", "its share of the mode", [(290, 0.5), (480, 1)],
+                     [(224 - 100 * k, f"{50 * k} %") for k in range(3)], '<g class="bars" fill="#0072B2"></g>')  # fmt: skip
+    data = json.dumps({"depths": depths, "frames": frames}, separators=(",", ":"))
+    fill = {"ID": f"interplay-plane-{next(_number)}", "LAST": len(depths) - 1, "PANELS": panels, "ALT": escape(alt)}
+    page = PLANE
+    for name, value in (fill | {"DATA": data}).items():
+        page = page.replace(f"@{name}@", str(value))
+    return page

@@ -1,0 +1,157 @@
+"""Parallel pathways: gradients, conservation, exact reductions, the mode equations, bad input."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from interplay import pathways
+
+M = pathways.target()
+
+
+def net(depths, width=30, seeds=(1, 2), **more):
+    return pathways.initialise(depths, width, list(seeds), dtype=torch.float64, **more)
+
+
+def test_haar_modes_are_the_singular_modes_of_the_tree():
+    U, s, V = pathways.modes()
+    torch.testing.assert_close(U * s @ V.T, M)
+    torch.testing.assert_close(torch.linalg.svdvals(M), s)
+    assert M.sum() == 32 and set(M.flatten().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(pathways.in_modes(M), torch.diag(s))
+
+
+@pytest.mark.parametrize("phi", pathways.PHI)
+@pytest.mark.parametrize("depths", [(2, 2), (3, 5), (1, 4, 2)])
+def test_steps_equal_those_of_autograd(phi, depths):
+    before = net(depths, scale=1.0)
+    ours = pathways.train(before, M, lr=0.003, epochs=5, phi=phi)
+    leaves = [[W.clone().requires_grad_() for W in p] for p in before]
+    for epoch in range(5):
+        total = 0
+        for p in leaves:
+            a = torch.eye(8, dtype=torch.float64)
+            for W in p:
+                a = pathways.PHI[phi](W @ a)
+            total = total + a
+        loss = (M - total).square().sum((1, 2))
+        torch.testing.assert_close(ours.loss[epoch], loss.detach(), rtol=1e-10, atol=0)
+        grads = torch.autograd.grad(loss.sum(), [W for p in leaves for W in p])
+        with torch.no_grad():
+            for W, grad in zip([W for p in leaves for W in p], grads, strict=True):
+                W -= 0.003 * grad
+    for a, b in zip(ours.pathways, leaves, strict=True):
+        for one, other in zip(a, b, strict=True):
+            torch.testing.assert_close(one, other.detach(), rtol=1e-10, atol=1e-12)
+    assert before[0][0] is not ours.pathways[0][0] and ours.maps.shape == (6, 2, len(depths), 15, 8)
+
+
+def test_networks_of_an_ensemble_do_not_touch_each_other():
+    together = pathways.train(net((3, 3)), M, epochs=40).maps
+    alone = pathways.train(net((3, 3), seeds=(2,)), M, epochs=40).maps
+    torch.testing.assert_close(together[:, 1:], alone)
+
+
+def test_invariants_drift_in_proportion_to_the_step():
+    before, drift = net((2, 4), scale=0.5), []
+    for lr, epochs in ((0.004, 250), (0.002, 500)):
+        after = pathways.train(before, M, lr=lr, epochs=epochs).pathways
+        pairs = [(pathways.invariants(old), pathways.invariants(new)) for old, new in zip(before, after, strict=True)]
+        drift.append(max(float((C - C0).norm()) for olds, news in pairs for C0, C in zip(olds, news, strict=True)))
+    assert drift[1] == pytest.approx(drift[0] / 2, rel=0.1)
+    moved = max(float((W @ W.mT - W0 @ W0.mT).norm()) for W, W0 in zip(after[1][:-1], before[1][:-1], strict=True))
+    assert drift[1] < 0.02 * moved
+
+
+@pytest.mark.parametrize(("depth", "orthogonal"), [(1, False), (2, False), (3, True), (4, True)])
+def test_the_reduction_is_exact_where_the_subspaces_close(depth, orthogonal):
+    full = net((depth, depth), 60, orthogonal=orthogonal)
+    small = [pathways.reduce(p) for p in full]
+    assert {W.shape[1] for p in small for W in p[:-1]} <= {23}
+    # an exact identity holds at any step size, also at one that overshoots
+    for lr in (0.01, 0.04):
+        a, b = (pathways.train(each, M, lr=lr, epochs=300).maps for each in (full, small))
+        assert (a - b).abs().max() < 1e-10
+
+
+def test_each_krylov_level_comes_closer():
+    full = net((3, 3), 120, seeds=(1,))
+    exact = pathways.train(full, M, epochs=300).maps
+    errors = [
+        (pathways.train([pathways.reduce(p, k) for p in full], M, epochs=300).maps - exact).abs().max()
+        for k in range(4)
+    ]
+    assert all(later < earlier / 5 for earlier, later in pairwise(errors))
+
+
+def test_the_authors_stream():
+    """Weights drawn after default ones, network by network, as torch.nn.Linear and randn give them from one seed."""
+    torch.manual_seed(576)
+    for depth in (2, 3):
+        for pathway in range(2):
+            widths = [8, *[40] * (depth - 1), 15]
+            layers = []
+            for into, out in pairwise(widths):
+                torch.nn.Linear(into, out, bias=False)
+                layers.append(torch.randn(out, into) * np.sqrt(0.1 / 40))
+            if depth == 3:
+                ours = pathways.initialise((3, 3), 40, [576], earlier=[2])[pathway]
+                for one, other in zip(ours, layers, strict=True):
+                    torch.testing.assert_close(one[0], other, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 8, 13])
+def test_mode_equations_agree_with_each_other(depth):
+    p = np.array([[0.3, -0.7, 1.9], [0.01, 2.0, -0.2]])
+    K = pathways.product(p, depth)
+    np.testing.assert_allclose(pathways.first_layer(K, depth), p, rtol=1e-9)
+    rise = (pathways.product(p + 1e-6, depth) - pathways.product(p - 1e-6, depth)) / 2e-6
+    np.testing.assert_allclose(pathways.flow_of_product(K, 5.0, depth), rise * pathways.flow(p, 5.0, depth), rtol=1e-5)
+    slope = (pathways.orbit_constant(p + 1e-6, depth) - pathways.orbit_constant(p - 1e-6, depth)) / 2e-6
+    np.testing.assert_allclose(slope, (1 + p**2) ** (-(depth - 1) / 2), rtol=1e-5)
+
+
+def test_the_chain_is_the_network_whose_hidden_layers_are_orthogonal():
+    """One input, one output, hidden matrices sqrt(c) times the identity: then a mode is alone, and the chain is it."""
+    K0, goal = torch.tensor([[0.02, 0.01]], dtype=torch.float64), torch.tensor([[[1.5]]], dtype=torch.float64)
+    small = pathways.chain(K0, 4)
+    torch.testing.assert_close(pathways.effective(small)[0, :, 0, 0], K0[0])
+    for p in small:
+        gram = p[1].mT @ p[1]
+        torch.testing.assert_close(gram[0], 0.1 * torch.eye(2).double())
+    done = pathways.train(small, goal, epochs=3000)
+    assert float(done.loss[-1, 0]) < 1e-8
+    assert done.maps[-1, 0, 0, 0, 0] > 0.75  # the pathway that is ahead wins
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: net((0, 2)), "depth is 0, but must be at least 1"),
+        (lambda: net((2, 2), width=0), "width is 0"),
+        (lambda: net((2, 2), seeds=()), "number of seeds is 0"),
+        (lambda: net((2, 2), scale=-1.0), "scale is -1.0"),
+        (lambda: pathways.train([[]], M, epochs=1), "pathway 0 has depth 0"),
+        (lambda: pathways.train([], M, epochs=1), "no pathway"),
+        (lambda: pathways.train([net((2,))[0], net((2,))[0][:1]], M, epochs=1), "widths of pathway 1 do not fit"),
+        (
+            lambda: pathways.train(net((2,)), M, epochs=1, phi="sine"),
+            "unknown nonlinearity 'sine': choose one of linear",
+        ),
+        (lambda: pathways.train(net((2,)), M, epochs=0), "epochs 0"),
+        (lambda: pathways.train(net((2,)), M, epochs=1, lr=-0.1), "lr -0.1"),
+        (lambda: pathways.reduce(net((2,))[0], -1), "level is -1"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_a_step_that_diverges_is_named_and_the_others_go_on():
+    both = [[torch.cat([W[:1], 30 * W[1:]]) for W in p] for p in net((2, 2))]
+    with pytest.warns(UserWarning, match=r"step size 0.03 diverges: network 1 at epoch \d+; choose a smaller one"):
+        done = pathways.train(both, M, lr=0.03, epochs=400)
+    assert float(done.loss[-1, 0]) < 1e-6

@@ -59,6 +59,15 @@ def test_gradcheck():
         )
 
 
+def test_initial_states_may_differ_between_trials():
+    (W, M, v), inputs, _, noise, *_ = problem(torch.float64, noisy=True, N=4, networks=2, trials=3, steps=5)
+    h0 = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    run = lambda start: rnn.outputs(rnn.Weights(W, M, v), inputs, dt=0.5, h0=start, noise=noise)
+    assert torch.autograd.gradcheck(run, h0)
+    shared = h0.detach()[:, :1].expand(-1, 3, -1)
+    torch.testing.assert_close(run(shared), run(shared[:, 0]))
+
+
 def test_simulation_without_gradient_is_the_same_run():
     weights, inputs, h0, noise, *_ = problem(torch.float64, noisy=True)
     z, states = rnn.simulate(rnn.Weights(*weights), inputs, dt=0.5, h0=h0, noise=noise, keep_states=True)

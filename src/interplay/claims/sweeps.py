@@ -37,11 +37,11 @@ def rank_of_means(task: str, top: float) -> np.ndarray:
 
 
 def failing(task: str) -> list[float]:
-    """Smallest g at which a network fails to reach 5 % or to have a functional rank, from 0.3 on; NaN if none does."""
+    """Smallest g at which a network fails to reach 5 % or to have a functional rank, from 0.3 on; 0.3 beyond the grid if none does."""
     for g in complete(task)[1:]:
         if not np.isfinite([epochs(task, g), ranks(task, g)]).all():
             return [float(g)]
-    return [np.nan]
+    return [TASKS[task] + 0.3]
 
 
 @cache
@@ -78,7 +78,10 @@ CENTRES = (
     ("C12", "Fig. 2b", "flip-flop", 1.5, "Frobenius norm of dW", 0.6, 0.15, norm),
 )
 NOTES = {
-    "C9 mante g=1.2": "The readout's speed sets the speed of learning, see C8.",
+    "C5 romo g=0.3": "Ranks 11, 8, 7, 6 and 9: two of five networks lie above the range.",
+    "C9 mante g=1.2": "Faster here: the readout's speed sets the speed of learning, see C8.",
+    "failing flip-flop": "None fails: at g = 2.1 all five learn, in 299 to 423 epochs, and have functional ranks 9 to 11. The paper drops "
+    "points with fewer than five usable networks, and which networks are lost to chaos depends on the draw.",
 }
 CLAIMS = [
     *(
@@ -86,7 +89,7 @@ CLAIMS = [
         for g in (0.3, 0.6, 1.2, 1.5, 1.8, 2.1)
     ),
     *(
-        Claim(f"C5 g={g}", "Fig. 2d", f"Romo, g = {g}: functional rank 5 to 8", "5 to 8", 5, 8, lambda g=g: ranks("romo", g), SWEEP)
+        Claim(f"C5 g={g}", "Fig. 2d", f"Romo, g = {g}: functional rank 5 to 8", "5 to 8", 5, 8, lambda g=g: ranks("romo", g), SWEEP, NOTES.get(f"C5 romo g={g}", ""))
         for g in (0.3, 0.6, 1.2, 1.5, 1.8, 2.1, 2.4, 2.7, 3.0)
     ),
     Claim("C5 mean", "Fig. 2d", "Romo: functional rank, mean over all g", "5 to 8", 5, 8, lambda: rank_of_means("romo", 3.0), SWEEP),
@@ -115,8 +118,8 @@ CLAIMS = [
         if g <= top
     ),
     *(
-        Claim(f"failing {task}", "Fig. 2", f"{task}: the smallest g above 0 at which a network fails (missing points of the figure)",
-              f"{low} to {high}", low - 0.01, high + 0.01, lambda task=task: failing(task), SWEEP)
+        Claim(f"failing {task}", "Fig. 2", f"{task}: the smallest g above 0 at which a network fails (missing points of the figure; 0.3 beyond the grid if none does)",
+              f"{low} to {high}", low - 0.01, high + 0.01, lambda task=task: failing(task), SWEEP, NOTES.get(f"failing {task}", ""))
         for task, low, high in (("flip-flop", 1.8, 2.1), ("mante", 2.4, 2.7))
     ),
     *(

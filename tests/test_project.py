@@ -53,7 +53,7 @@ def test_package_is_thin():
 
 
 def test_arrows_run_down():
-    allowed = dict.fromkeys(("tasks/base", "lowrank", "archive", "seeds", "rnn", "pathways"), set())
+    allowed = {name: set() for name in ("tasks/base", "lowrank", "archive", "seeds", "rnn", "pathways")}
     allowed |= {"tasks/schuessler": {"base"}, "tasks/krause": {"base"}, "operative": {"rnn"}}
     for name, below in allowed.items():
         tree = ast.parse((ROOT / f"src/interplay/{name}.py").read_text())

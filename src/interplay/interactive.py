@@ -105,9 +105,9 @@ def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt
 PLAYER = """<figure class="interplay-player" id="@ID@" aria-label="@ALT@" style="margin:1em 0;color:inherit">
 <div style="display:flex;flex-wrap:wrap;gap:0.5em 1.2em;align-items:center;margin-bottom:0.5em">
 <label>network <select name="which">@OPTIONS@</select></label>
-<span><button type="button" name="back" aria-label="one step back">&#9198;</button>
-<button type="button" name="play" aria-label="play">&#9654;</button>
-<button type="button" name="on" aria-label="one step on">&#9197;</button></span>
+<span><button type="button" name="back" aria-label="one step back">back</button>
+<button type="button" name="play" aria-label="play">play</button>
+<button type="button" name="on" aria-label="one step on">step</button></span>
 <label>epoch <output name="epoch"></output><br>
 <input type="range" name="at" min="0" step="1" value="0" style="width:15em" aria-label="epoch of training"></label></div>
 <div style="display:flex;flex-wrap:wrap;gap:0.5em">@PANELS@</div>
@@ -124,10 +124,10 @@ var s="",out=0,top=-9;f.forEach(function(p){[1,-1].forEach(function(m){if(m<0&&p
 s+="M"+X(p[0]).toFixed(1)+" "+Y(m*p[1]).toFixed(1)+"h0";if(Math.hypot(p[0],p[1])>c.g+0.1)out++;if(p[0]>top)top=p[0]})});
 q(".cloud").setAttribute("d",s);
 q(".said").textContent="Epoch "+c.epochs[k]+": "+out+" eigenvalues farther than 0.1 outside the disk of radius g = "+c.g+", largest real part "+top.toFixed(2)+"."}
-function stop(){clearInterval(timer);timer=null;play.innerHTML="&#9654;";play.setAttribute("aria-label","play")}
+function stop(){clearInterval(timer);timer=null;play.textContent="play";play.setAttribute("aria-label","play")}
 function step(d){at.value=Math.max(0,Math.min(+at.max,+at.value+d));draw()}
 play.addEventListener("click",function(){if(timer)return stop();if(+at.value>=+at.max)at.value=0;
-play.innerHTML="&#9208;";play.setAttribute("aria-label","pause");timer=setInterval(function(){step(1);if(+at.value>=+at.max)stop()},350)});
+play.textContent="pause";play.setAttribute("aria-label","pause");timer=setInterval(function(){step(1);if(+at.value>=+at.max)stop()},350)});
 q("button[name=back]").addEventListener("click",function(){stop();step(-1)});q("button[name=on]").addEventListener("click",function(){stop();step(1)});
 at.addEventListener("input",function(){stop();draw()});which.addEventListener("change",function(){stop();draw();at.value=Math.min(+at.value,+at.max);draw()});draw()})();</script>"""
 
@@ -176,7 +176,7 @@ PLANE = """<figure class="interplay-plane" id="@ID@" aria-label="@ALT@" style="m
 <p aria-live="polite" class="said" style="margin:0.3em 0"></p></figure>
 <script>(function(){var D=@DATA@,root=document.getElementById("@ID@"),q=function(s){return root.querySelector(s)},at=q("input");
 function draw(){var k=+at.value,f=D.frames[k],a=["",""];q("output").textContent=D.depths[k];at.setAttribute("aria-valuetext","depth "+D.depths[k]);
-f.orbits.forEach(function(o){var e=o[o.length-1];a[e[0]>e[1]?0:1]+=o.map(function(p,j){return(j?"L":"M")+(40+20*p[0]).toFixed(1)+" "+(220-20*p[1]).toFixed(1)}).join("")});
+f.orbits.forEach(function(o){var e=o[o.length-1];a[e[0]>e[1]?0:1]+=o.map(function(p,j){return(j?"L":"M")+(40+19*p[0]).toFixed(1)+" "+(220-19*p[1]).toFixed(1)}).join("")});
 q(".a").setAttribute("d",a[0]);q(".b").setAttribute("d",a[1]);
 q(".bars").innerHTML=f.shares.map(function(n,j){return'<rect x="'+(290+19*j)+'" width="16" y="'+(220-200*n).toFixed(1)+'" height="'+(200*n).toFixed(1)+'"/>'}).join("");
 q(".said").textContent="Depth "+D.depths[k]+": the pathway that wins ends with "+(100*f.median).toFixed(0)+" % of the mode (median of "+f.number+" starts)."}
@@ -195,8 +195,8 @@ def phase_plane(depths: list[int], frames: list[dict], alt: str) -> str:
         f'<path class="{name}" fill="none" stroke="{color}" stroke-width="0.9"/>'
         for name, color in (("a", "#0072B2"), ("b", "#D55E00"))
     )
-    line = '<path d="M40 20L240 220" stroke="currentColor" stroke-dasharray="3 4"/>'
-    fifths = [(40 + 100 * k, 5 * k) for k in range(3)]
+    line = '<path d="M40 30L230 220" stroke="currentColor" stroke-dasharray="3 4"/>'
+    fifths = [(40 + 95 * k, 5 * k) for k in range(3)]
     panels = _panel(
         0,
         40,

@@ -180,7 +180,7 @@ CLAIMS = [
     ),
     *(
         Claim(f"O9 {NAMES[t]}", "Fig. 3b", f"{t}: global operative columns that hold 95 % of their variance", "at most 6", 1, 6,
-              lambda t=t: needed(t, "columns", 0.95), PAGE + "enough")
+              lambda t=t: needed(t, "columns", 0.95), PAGE + "global")
         for t in TASKS
     ),
     *(

@@ -204,7 +204,7 @@ def phase_plane(depths: list[int], frames: list[dict], alt: str) -> str:
         "K of pathway b against a",
         "K of pathway a",
         fifths,
-        [(224 - 100 * k, 5 * k) for k in range(3)],
+        [(224 - 95 * k, 5 * k) for k in range(3)],
         line + paths,
     )
     panels += _panel(250, 290, 190, "how much the winner takes", "its share of the mode", [(290, 0.5), (480, 1)],

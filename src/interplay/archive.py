@@ -21,6 +21,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+import h5netcdf
 import numpy as np
 import platformdirs
 import xarray as xr
@@ -101,7 +102,11 @@ def write(path: Path, data: xr.Dataset) -> None:
         for name, var in data.variables.items()
         if var.ndim and var.dtype.kind in "biufc"
     }
-    content = bytes(data.to_netcdf(engine="h5netcdf", encoding=packed))
+    buffer = io.BytesIO()
+    store = xr.backends.H5NetCDFStore(h5netcdf.File(buffer, "w", libver="latest"))  # a fifth smaller than by default
+    data.dump_to_store(store, encoding=packed)
+    store.close()
+    content = buffer.getvalue()
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

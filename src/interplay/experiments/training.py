@@ -29,6 +29,7 @@ SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the 
     "romo": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7, 3.0)],
 }
 FROM_ONE = ("mode", "leading", "factor")  # a rank or an epoch counts from 0, a singular value from 1
+SUMMARY = ["loss", "loss_test", "loss_shuffled", "loss_at_rank", "values_change", "diverged_at", "W0_digest"]
 LEADING = 24  # singular values followed through training
 
 
@@ -140,7 +141,8 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         counted = {dim: np.arange(size) + (dim in FROM_ONE) for dim, size in data.sizes.items() if dim != "part"}
         data = data.assign_coords(counted | {"part": ["real", "imaginary"]})
         parts.append(data.expand_dims(task=[unit["task"]], N=[unit["N"]], g=[g], sample=[unit["sample"]]))
-    return as_codes(archive.combine(parts))
+    whole = archive.combine(parts)
+    return as_codes(whole) if unit["keep"] else whole[SUMMARY]
 
 
 def rounded(values: torch.Tensor) -> torch.Tensor:

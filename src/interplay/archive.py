@@ -106,7 +106,11 @@ def write(path: Path, data: xr.Dataset) -> None:
     store = xr.backends.H5NetCDFStore(h5netcdf.File(buffer, "w", libver="latest"))  # a fifth smaller than by default
     data.dump_to_store(store, encoding=packed)
     store.close()
-    content = buffer.getvalue()
+    write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Keep `content`, sealed, at `path`, whole or not at all."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +142,19 @@ def read(path: Path) -> xr.Dataset:
 @lru_cache(maxsize=256)
 def _read(path: Path, changed: int, size: int) -> xr.Dataset:
     """`read`, once for every state of the file: a page and its ledger ask for the same results many times."""
+    data = xr.load_dataset(io.BytesIO(read_bytes(path)), engine="h5netcdf")
+    if (found := data.attrs.get("format")) != FORMAT:
+        raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
+    return data
+
+
+def read_bytes(path: Path) -> bytes:
+    """What `write_bytes` kept; raises `ArchiveError`, naming the file, if it is truncated or altered."""
     raw = path.read_bytes()
     content, seal = raw[: -len(_seal(b""))], raw[-len(_seal(b"")) :]
     if seal != _seal(content):
         raise ArchiveError(f"{path} is damaged (truncated or altered): move it away and compute it again")
-    data = xr.load_dataset(io.BytesIO(content), engine="h5netcdf")
-    if (found := data.attrs.get("format")) != FORMAT:
-        raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
-    return data
+    return content
 
 
 def kept(path: Path, settings: dict) -> xr.Dataset | None:

@@ -18,7 +18,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import archive, rnn
-from . import linear, operative, pathways, training
+from . import linear, operative, pathways, sentiment, training
 
 SCALES = ("smoke", "lite", "paper")
 
@@ -39,7 +39,12 @@ EXPERIMENTS = {
     "sizes": Experiment(training.size_units, training.compute, training.work),
 } | {
     f"{family}-{kind}": Experiment(partial(part.units, kind), part.compute, part.work)
-    for family, part in (("linear", linear), ("operative", operative), ("pathways", pathways))
+    for family, part in (
+        ("linear", linear),
+        ("operative", operative),
+        ("pathways", pathways),
+        ("sentiment", sentiment),
+    )
     for kind in part.KINDS
 }
 

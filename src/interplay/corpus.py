@@ -1,0 +1,249 @@
+"""Film reviews to learn from: the Stanford Sentiment Treebank, word vectors, or a small corpus made here.
+
+Files come from the folder `INTERPLAY_DATA` if it is set, else from their homes (checksum, cache, resume).
+"""
+
+import gzip
+import os
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import platformdirs
+import pooch
+import requests
+from tqdm import tqdm
+
+from .seeds import seed
+
+TREES, GLOVE = "trainDevTestTrees_PTB.zip", "glove.6B.zip"
+HOMES = {
+    TREES: (
+        "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip",
+        "sha256:5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc",
+    ),
+    GLOVE: (
+        "https://nlp.stanford.edu/data/glove.6B.zip",
+        "sha256:617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
+    ),
+}
+SPLITS = {"train": ("train.txt", 6920), "validation": ("dev.txt", 872), "test": ("test.txt", 1821)}
+DIMENSION = 100
+GLOVE_NORM = 5.7  # mean norm of GloVe's vectors, over 2,157 words of the reviews
+TRIES = 5
+
+
+class DataError(ValueError):
+    """Data that cannot be had or read; the message names the file and what to do."""
+
+
+class UnreachableError(DataError):
+    """A home that does not answer, and no folder named that holds its data."""
+
+
+class Corpus(NamedTuple):
+    """Labelled sentences by split: tokens, and 1 for positive, 0 for negative."""
+
+    name: str
+    sentences: dict[str, list[list[str]]]
+    labels: dict[str, np.ndarray]
+
+
+def home_of(name: str) -> Path:
+    """A file from its home, kept in the user's cache; a download that broke off goes on where it stopped.
+
+    Raises UnreachableError if it cannot be had, DataError if it is not what it was; nothing of it is kept then.
+    """
+    url, checksum = HOMES[name]
+    folder = Path(platformdirs.user_cache_dir("interplay")) / "data"
+    try:
+        return Path(pooch.retrieve(url, checksum, fname=name, path=folder, downloader=download))
+    except ValueError as fault:
+        raise DataError(f"{url} has not the checksum it had ({checksum}): nothing of it was kept") from fault
+    except (requests.RequestException, OSError) as fault:
+        raise UnreachableError(
+            f"{url} cannot be had ({type(fault).__name__}): name a folder that holds the data in INTERPLAY_DATA"
+        ) from fault
+
+
+def download(url: str, output: str, _: pooch.Pooch | None) -> None:
+    """What pooch calls to fetch `url` into the file `output`: with progress, and five tries that resume."""
+    part = Path(output).with_name(Path(url).name + ".part")
+    for attempt in range(TRIES):
+        there = part.stat().st_size if part.exists() else 0
+        try:
+            with requests.get(url, headers={"Range": f"bytes={there}-"}, stream=True, timeout=30) as answer:
+                if answer.status_code != 416:  # 416: all of it is there already
+                    answer.raise_for_status()
+                    went_on = answer.status_code == 206
+                    receive(answer, part, there if went_on else 0)
+            part.replace(output)
+            return
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(attempt)
+
+
+def receive(answer: requests.Response, part: Path, there: int) -> None:
+    """Append the body of an answer to `part`, or write it afresh if nothing is there."""
+    size = int(answer.headers.get("Content-Length", 0)) + there
+    with (
+        part.open("ab" if there else "wb") as kept,
+        tqdm(total=size or None, initial=there, unit="B", unit_scale=True, desc=part.stem) as bar,
+    ):
+        for block in answer.iter_content(1 << 16):
+            kept.write(block)
+            bar.update(len(block))
+    if size and part.stat().st_size < size:
+        raise requests.exceptions.ChunkedEncodingError(f"{part.stat().st_size} of {size} bytes")
+
+
+def given(*names: str) -> Path | None:
+    """The first of these files in the folder `INTERPLAY_DATA`, None if that is not set.
+
+    Raises DataError if the folder has none of them.
+    """
+    if not (chosen := os.environ.get("INTERPLAY_DATA")):
+        return None
+    found = [Path(chosen) / name for name in names if (Path(chosen) / name).exists()]
+    if not found:
+        raise DataError(f"INTERPLAY_DATA is {chosen}, but has none of {', '.join(names)}")
+    return found[0]
+
+
+def tree(line: str) -> tuple[int, list[str]]:
+    """Label 0 to 4 and words of one binary tree, such as `(3 (2 Good) (2 film))`; raises ValueError if it is none."""
+    leaves = re.findall(r"\([0-4] ([^() ]+)\)", line)
+    depth = np.cumsum([(c == "(") - (c == ")") for c in line.strip()])
+    whole = len(depth) and depth[-1] == 0 and (depth[:-1] > 0).all()
+    if not whole or len(re.findall(r"\([0-4] ", line)) != line.count("(") or line.count("(") != 2 * len(leaves) - 1:
+        raise ValueError("not a labelled tree")
+    return int(line[1]), leaves
+
+
+@cache
+def tokeniser():
+    """spaCy's English tokeniser, which the paper used; no model is needed."""
+    import spacy  # seconds
+
+    return spacy.blank("en").tokenizer
+
+
+def tokenise(text: str) -> list[str]:
+    """Tokens of a text, as written; any white space parts words."""
+    return [token.text for token in tokeniser()(" ".join(text.split()))]
+
+
+@lru_cache(maxsize=1)
+def treebank() -> Corpus:
+    """SST-2 (Socher et al. 2013): whole sentences, neutral ones dropped, 6920 / 872 / 1821.
+
+    Raises DataError if it cannot be had, a tree does not parse or the splits have other sizes.
+    """
+    sentences, labels = {}, {}
+    archive = None if given(f"sst/{SPLITS['train'][0]}", TREES) else home_of(TREES)
+    for split, (name, size) in SPLITS.items():
+        path = archive or given(f"sst/{name}", TREES)
+        trees = []
+        for number, line in enumerate(lines(path, f"trees/{name}"), 1):
+            try:
+                trees.append(tree(line))
+            except ValueError as fault:
+                raise DataError(f"line {number} of {name} in {path} is not a labelled tree: {line[:40]!r}") from fault
+        chosen = [(label, words) for label, words in trees if label != 2]
+        if len(chosen) != size:
+            raise DataError(f"{name} in {path} has {len(chosen)} sentences that are not neutral, but must have {size}")
+        sentences[split] = [tokenise(" ".join(words)) for _, words in chosen]
+        labels[split] = np.array([label > 2 for label, _ in chosen], np.float32)
+    return Corpus("SST-2", sentences, labels)
+
+
+def lines(path: Path, member: str) -> Iterator[str]:
+    """Lines of a text file, plain or gzip, or of a member of a zip archive; raises DataError if it is damaged."""
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as packed, packed.open(member) as text:
+                yield from (line.decode("utf-8").rstrip("\n") for line in text)
+        else:
+            with (
+                gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as text
+            ):
+                yield from (line.rstrip("\n") for line in text)
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path} cannot be read ({type(fault).__name__}): move it away and get it again") from fault
+
+
+def word_vectors(words: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
+    """Vectors (word, 100) of words as written, which of them have one (word), and the name of the set.
+
+    GloVe 6B, or in `INTERPLAY_DATA` another set that stands in for it, brought to GloVe's mean norm.
+    Raises DataError if there is none, or a line of it does not parse.
+    """
+    stand_in = "vectors/imdb.skipgram.100d.sst.txt.gz"
+    path = given("glove/glove.6B.100d.txt", "glove/glove.6B.100d.txt.gz", GLOVE, stand_in) or home_of(GLOVE)
+    place = {word: i for i, word in enumerate(words)}
+    found, has, norms = np.zeros((len(words), DIMENSION), np.float32), np.zeros(len(words), bool), []
+    name = "GloVe 6B 100d" if "glove" in path.name else "skip-gram of film reviews 100d"
+    for number, line in enumerate(lines(path, "glove.6B.100d.txt"), 1):
+        word, *numbers = line.rstrip().split(" ")
+        if name.startswith("GloVe") and word not in place:
+            continue
+        try:
+            vector = np.array(numbers, np.float32)
+        except ValueError as fault:
+            raise DataError(f"line {number} of {path} is not a word and {DIMENSION} numbers: {line[:40]!r}") from fault
+        if vector.shape != (DIMENSION,):
+            raise DataError(f"line {number} of {path} has {len(vector)} numbers, but must have {DIMENSION}")
+        norms.append(np.linalg.norm(vector))
+        if word in place:
+            found[place[word]], has[place[word]] = vector, True
+    if not norms:
+        raise DataError(f"{path} has no vector of any word")
+    return found if name.startswith("GloVe") else found * (GLOVE_NORM / np.mean(norms)), has, name
+
+
+GOOD = "wonderful moving funny clever warm bright honest gripping graceful tender fresh lively"
+BAD = "dull clumsy boring bleak hollow tired messy shallow lifeless cold stale tedious"
+LEXICON = {1: GOOD.split(" "), 0: BAD.split(" ")}
+SUBJECTS = ["the film", "the story", "its plot", "the cast", "her acting", "this comedy", "the script", "the music"]
+DEGREES = ["", "", "very", "rather", "really", "quite"]
+NEGATIONS = ["is not", "is never", "is hardly"]
+SIZES = {"train": 3000, "validation": 400, "test": 400}
+
+
+def made() -> Corpus:
+    """Sentences of a small grammar, seeded, for where no data can be had: 3000 / 400 / 400, no two alike.
+
+    clause: subject "is" [degree] adjective; "is not", "is never" and "is hardly" turn the meaning round
+    sentence: clause | clause "but" clause | "although" clause "," clause; the last clause decides
+    """
+    rng = np.random.RandomState(np.random.MT19937(seed("made corpus")))
+    pick = lambda options: options[rng.randint(len(options))]
+
+    def clause(label: int) -> list[str]:
+        turned = rng.rand() < 0.4
+        verb = pick(NEGATIONS) if turned else "is"
+        return f"{pick(SUBJECTS)} {verb} {pick(DEGREES)} {pick(LEXICON[label ^ turned])}".split()
+
+    def sentence(label: int) -> list[str]:
+        form = rng.randint(3)
+        first = clause(1 - label if rng.rand() < 0.8 else label) if form else []
+        return [*(["although"] * (form == 2)), *first, *([[], ["but"], [","]][form]), *clause(label), "."]
+
+    seen: dict[str, int] = {}
+    while len(seen) < sum(SIZES.values()):
+        label = rng.randint(2)
+        seen[" ".join(sentence(label))] = label
+    every, ends = list(seen), np.cumsum([0, *SIZES.values()])
+    parts = {split: every[a:b] for split, a, b in zip(SIZES, ends[:-1], ends[1:])}
+    return Corpus(
+        "made",
+        {split: [text.split() for text in texts] for split, texts in parts.items()},
+        {split: np.array([seen[text] for text in texts], np.float32) for split, texts in parts.items()},
+    )

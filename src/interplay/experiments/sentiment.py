@@ -1,0 +1,264 @@
+"""Recurrent networks trained on film reviews, and how few directions their change needs (Schuessler et al. Figure 5).
+
+Kinds: `data` finds words and vectors, `networks` trains, `measures` cuts each trained network to every rank.
+"""
+
+import hashlib
+import io
+import json
+import time
+import warnings
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import archive, sentiment
+from ..seeds import seed
+from ..sentiment import MATRICES
+from . import words
+
+KINDS = ("data", "networks", "measures")
+SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
+    "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "samples": 3},
+    "lite": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 1e-3, "samples": 1},
+    "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "samples": 2},
+}
+EPOCHS = {
+    "paper": {"LSTM": 500, "GRU": 200, "RNN": 200},
+    "lite": {"LSTM": 10, "GRU": 10, "RNN": 10},
+    "smoke": {"LSTM": 4, "GRU": 4, "RNN": 8},
+}
+SNAPSHOTS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500)
+RANKS_THROUGH = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50)  # at every snapshot
+SAVE_EVERY = 60.0  # seconds between checkpoints
+WHAT = ("change", "whole", "gates")
+
+
+def units(kind: str, scale: str) -> list[dict]:
+    """Settings of every unit of one kind: the words, or a network each."""
+    size = {name: value for name, value in SIZE[scale].items() if name != "samples"} | {"scale": scale}
+    words = {"kind": "data", "unit": "words", "corpus": size["corpus"]}
+    if kind == "data":
+        return [words]
+    made = []
+    for sample in range(SIZE[scale]["samples"]):
+        for cell, epochs in EPOCHS[scale].items():
+            own = {"unit": f"{cell}_s{sample}", "cell": cell, "sample": sample, "words": words}
+            network = own | size | {"kind": "networks", "epochs": epochs}
+            made.append(network if kind == "networks" else {
+                "kind": kind, "unit": own["unit"], "scale": scale, "network": network, "ranks": ranks(size["hidden"]),
+            })  # fmt: skip
+    return made
+
+
+def work(unit: dict) -> float:
+    """Relative cost: tokens x parameters."""
+    if unit["kind"] == "data":
+        return 0.01
+    network = unit.get("network", unit)
+    each = {"LSTM": 1.0, "GRU": 1.3, "RNN": 0.5}[network["cell"]] * network["hidden"] ** 2
+    return each * (network["epochs"] if unit["kind"] == "networks" else 0.4 * len(unit["ranks"]))
+
+
+def ranks(hidden: int) -> list[int]:
+    """Ranks to cut to: every one up to 40, then coarser, and all."""
+    return sorted({r for r in (*range(41), *range(42, 64, 2), *range(64, 128, 8), *range(128, 256, 16)) if r < hidden}
+                  | {hidden})  # fmt: skip
+
+
+def compute(unit: dict, device: torch.device) -> xr.Dataset:
+    """One unit, labelled by cell and sample."""
+    if unit["kind"] == "data":
+        return words.find(unit)
+    return train(unit, device) if unit["kind"] == "networks" else measure(unit, device)
+
+
+def reader(unit: dict, data: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor]]:
+    """The network of a unit before training, and its weights."""
+    made = sentiment.Reader(words.vectors(data), unit["cell"], unit["hidden"])
+    return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
+
+
+def digest(before: dict[str, torch.Tensor]) -> str:
+    """What initial weights are held to: the start of the SHA-256 of all of them, as float32."""
+    return hashlib.sha256(b"".join(part.numpy().tobytes() for part in before.values())).hexdigest()[:16]
+
+
+def train(unit: dict, device: torch.device) -> xr.Dataset:
+    """One network; goes on from the checkpoint beside the results if there is one of the same settings."""
+    data = words.kept(unit["words"], unit["scale"])
+    made, before = reader(unit, data)
+    made.to(device)
+    read, labels = words.sentences(data, device)
+    held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
+    path = archive.folder() / unit["scale"] / "sentiment-networks" / f"{unit['unit']}.checkpoint"
+    found = resume(path, unit)
+    course, snapshots = None, {}
+    if found:
+        sentiment.put(made, found["weights"])
+        course, snapshots = sentiment.Course(*found["course"]), found["snapshots"]
+    saved = time.monotonic()
+
+    def each(course: sentiment.Course) -> None:
+        nonlocal saved
+        if course.epoch in (*SNAPSHOTS, unit["epochs"]):
+            snapshots[course.epoch] = snapshot(made, before, held)
+        if time.monotonic() - saved > SAVE_EVERY:
+            save(path, unit, made, course, snapshots)
+            saved = time.monotonic()
+
+    history = sentiment.train(
+        made, read, labels, **{name: unit[name] for name in ("epochs", "lr", "batch")},
+        label=("sentiment", unit["cell"], unit["hidden"], unit["sample"]), course=course, each=each,
+    )  # fmt: skip
+    result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
+    path.unlink(missing_ok=True)
+    return result
+
+
+def save(path, unit: dict, made: sentiment.Reader, course: sentiment.Course, snapshots: dict) -> None:
+    """Keep what a training goes on from, whole or not at all."""
+    buffer = io.BytesIO()
+    state = {"unit": json.dumps(unit, sort_keys=True), "weights": sentiment.weights(made), "course": tuple(course)}
+    torch.save(state | {"snapshots": snapshots}, buffer)
+    archive.write_bytes(path, buffer.getvalue())
+
+
+def resume(path, unit: dict) -> dict | None:
+    """What was kept of the same unit's training, None if there is none; a damaged file is set aside with a warning."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True, map_location="cpu")
+    except archive.ArchiveError as fault:
+        path.replace(aside := path.with_name(path.name + ".damaged"))
+        warnings.warn(f"{fault}; set aside as {aside.name}, training starts afresh", stacklevel=2)
+        return None
+    if state["unit"] != json.dumps(unit, sort_keys=True):
+        raise archive.ArchiveError(f"{path} is of a training with other settings: move it away")
+    return state
+
+
+def snapshot(made: sentiment.Reader, before: dict, held: list[sentiment.Batch]) -> dict[str, list]:
+    """Singular values of each matrix's change; accuracy in full, and with change and whole cut to a few ranks."""
+    after = {name: part.cpu() for name, part in sentiment.weights(made).items()}
+    on = {name: part.to(made.readout.weight.device) for name, part in before.items()}
+    few = [rank for rank in RANKS_THROUGH if rank <= made.cell.hidden_size]
+    right = lambda: sentiment.evaluate(made, held)[1]
+    return {
+        "values": [torch.linalg.svdvals(after[name] - before[name]).tolist() for name in MATRICES],
+        "accuracy": right(),
+        "at_rank": [sentiment.against_rank(made, on, few, what, right) for what in WHAT[:2]],
+    }
+
+
+def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, history: list, snapshots: dict) -> xr.Dataset:
+    """What is kept of one training: the course, and the change of every matrix in steps of 1/32767 of its largest."""
+    hidden, cell = unit["hidden"], unit["cell"]
+    after = {name: part.cpu() for name, part in after.items()}
+    held, dims = {}, {"U1": ("row", "channel"), "W1": ("row", "unit"), "U2": ("row", "unit"), "W2": ("row", "unit")}
+    for name, dim in dims.items():
+        change = after[name] - before[name]
+        step = float(change.abs().max()) / 32767
+        held[f"d{name}"] = (dim, np.round((change / step).numpy()))
+        held[f"step_{name}"] = ((), step)
+    biases = [name for name in after if "bias" in name and "readout" not in name]
+    most = max(len(values) for values in snapshots[0]["values"])
+    mode = np.full((len(snapshots), len(dims), most), np.nan, np.float32)
+    for i, taken in enumerate(snapshots.values()):
+        for j, values in enumerate(taken["values"]):
+            mode[i, j, : len(values)] = values
+    few = [rank for rank in RANKS_THROUGH if rank <= hidden]
+    held |= {
+        "biases": (("bias", "row"), torch.stack([after[name] for name in biases]).numpy()),
+        "readout_weight": (("unit",), after["readout.weight"][0].numpy()),
+        "readout_bias": ((), float(after["readout.bias"])),
+        "history": (("epoch", "measured"), np.array(history, np.float32)),
+        "course_values": (("snapshot", "matrix", "mode"), mode),
+        "course_accuracy": (("snapshot",), [taken["accuracy"] for taken in snapshots.values()]),
+        "course_accuracy_at_rank": (("snapshot", "what", "rank"), [taken["at_rank"] for taken in snapshots.values()]),
+        "before_digest": ((), digest(before)),
+        "corpus": ((), str(data.corpus.values)),
+        "vectors": ((), str(data.vectors.values)),
+    }
+    coords = {
+        "bias": biases,
+        "row": np.arange(len(after["W1"])),
+        "unit": np.arange(hidden),
+        "channel": np.arange(after["U1"].shape[1]),
+        "epoch": np.arange(len(history)),
+        "measured": ["training loss", "training accuracy", "validation loss", "validation accuracy"],
+        "snapshot": list(snapshots),
+        "matrix": list(dims),
+        "mode": np.arange(1, most + 1),
+        "what": list(WHAT[:2]),
+        "rank": few,
+    }
+    result = xr.Dataset(held, coords).expand_dims(cell=[cell], sample=[unit["sample"]])
+    for name in dims:
+        result[f"d{name}"].encoding["dtype"] = "int16"
+    return result
+
+
+def network(
+    cell: str, sample: int, at: str | None = None
+) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """A trained network ready to read, its weights before and after; computed first if it is not kept.
+
+    Raises ValueError if there is no such network, ArchiveError if the initial weights are not what they were.
+    """
+    from . import fetch, scale
+
+    at = scale(at)
+    chosen = [unit for unit in units("networks", at) if (unit["cell"], unit["sample"]) == (cell, sample)]
+    if not chosen:
+        there = ", ".join(unit["unit"] for unit in units("networks", at))
+        raise ValueError(f"no network with cell {cell!r} and sample {sample} at scale {at}; there are {there}")
+    return restore(chosen[0], fetch("sentiment-networks", chosen[0], at))
+
+
+def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """A network of a unit from what was kept of it: ready to read, and its weights before and after."""
+    made, before = reader(unit, words.kept(unit["words"], unit["scale"]))
+    data = kept.sel(cell=unit["cell"], sample=unit["sample"])
+    if (found := digest(before)) != (wanted := str(data.before_digest.values)):
+        raise archive.ArchiveError(
+            f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
+        )
+    tensor = lambda values: torch.from_numpy(values.astype(np.float32))
+    after = {name: before[name] + tensor(data[f"d{name}"].values * float(data[f"step_{name}"])) for name in MATRICES}
+    after |= {name: tensor(data.biases.sel(bias=name).values) for name in data.bias.values.tolist()}
+    after |= {
+        "readout.weight": tensor(data.readout_weight.values[None]),
+        "readout.bias": tensor(data.readout_bias.values[None]),
+    }
+    sentiment.put(made, after)
+    return made.eval(), before, after
+
+
+def measure(unit: dict, device: torch.device) -> xr.Dataset:
+    """One network with W1, U2 and W2 cut to every rank: loss and accuracy on validation and test sentences."""
+    from . import fetch
+
+    network = unit["network"]
+    made, before, _ = restore(network, fetch("sentiment-networks", network, unit["scale"]))
+    made.to(device)
+    read, labels = words.sentences(words.kept(network["words"], unit["scale"]), device)
+    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in ("validation", "test")}
+    on = {name: part.to(device) for name, part in before.items()}
+    look = lambda: [sentiment.evaluate(made, part) for part in held.values()]
+    cut = [sentiment.against_rank(made, on, unit["ranks"], what, look) for what in WHAT]
+    found = np.array(cut, np.float32)  # what, rank, split, (loss, accuracy)
+    full = np.array(look(), np.float32)
+    dims = ("what", "rank", "split")
+    data = xr.Dataset(
+        {
+            "loss_at_rank": (dims, found[..., 0]),
+            "accuracy_at_rank": (dims, found[..., 1]),
+            "loss": (("split",), full[:, 0]),
+            "accuracy": (("split",), full[:, 1]),
+        },
+        {"what": list(WHAT), "rank": unit["ranks"], "split": list(held)},
+    )
+    return data.expand_dims(cell=[network["cell"]], sample=[network["sample"]])

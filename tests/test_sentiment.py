@@ -1,0 +1,229 @@
+"""The network that reads: its equations written out, batches, truncation, a training that is killed and goes on."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import sigmoid, tanh
+
+from interplay import archive, corpus, experiments, sentiment
+from interplay.experiments import sentiment as experiment
+from interplay.seeds import seed
+
+WORDS = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
+
+
+def reader(cell: str = "LSTM", hidden: int = 8) -> tuple[sentiment.Reader, dict]:
+    made = sentiment.Reader(WORDS, cell, hidden)
+    return made.eval(), sentiment.initialise(made, seed("test", cell))
+
+
+def some(number: int = 23, size: int = 5) -> tuple[list[torch.Tensor], torch.Tensor, list[sentiment.Batch]]:
+    draw = np.random.RandomState(0)
+    sentences = [torch.from_numpy(draw.randint(30, size=draw.randint(1, 12))) for _ in range(number)]
+    labels = torch.from_numpy(draw.randint(2, size=number).astype(np.float32))
+    return sentences, labels, list(sentiment.batches(sentences, labels, size))
+
+
+def layer(cell: str, x: torch.Tensor, U, W, b, c) -> torch.Tensor:
+    """States of one layer, (time, unit), by the textbook; gates by name."""
+    n, h, memory, found = W.shape[1], torch.zeros(W.shape[1]), torch.zeros(W.shape[1]), []
+    rows = {gate: slice(i * n, (i + 1) * n) for i, gate in enumerate(sentiment.CELLS[cell])}
+    for xt in x:
+        into = {g: U[r] @ xt + b[r] for g, r in rows.items()}
+        back = {g: W[r] @ h + c[r] for g, r in rows.items()}
+        if cell == "LSTM":
+            gate = {g: sigmoid(into[g] + back[g]) for g in rows}
+            memory = gate["forget"] * memory + gate["input"] * tanh(into["cell"] + back["cell"])
+            h = gate["output"] * tanh(memory)
+        elif cell == "GRU":
+            z = sigmoid(into["update"] + back["update"])
+            new = tanh(into["new"] + sigmoid(into["reset"] + back["reset"]) * back["new"])
+            h = (1 - z) * new + z * h
+        else:
+            h = tanh(into["recurrent"] + back["recurrent"])
+        found.append(h)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("cell", sentiment.CELLS)
+def test_logits_are_those_of_the_equations_written_out(cell):
+    made, w = reader(cell)
+    sentences, _, held = some()
+    bias = lambda layer, kind: w[f"cell.bias_{kind}_l{layer}"]
+    expected = {}
+    for words in sentences:
+        first = layer(cell, WORDS[words], w["U1"], w["W1"], bias(0, "ih"), bias(0, "hh"))
+        second = layer(cell, first, w["U2"], w["W2"], bias(1, "ih"), bias(1, "hh"))
+        z = second @ w["readout.weight"][0] + w["readout.bias"]
+        torch.testing.assert_close(made.word_by_word(words), z)
+        expected[tuple(words.tolist())] = z[-1]
+    for batch in held:  # padding is not read
+        states = [made.last(batch.words, batch.lengths, packed) for packed in (True, False)]
+        torch.testing.assert_close(*states)
+        for n, logit in enumerate(made(batch.words, batch.lengths)):
+            torch.testing.assert_close(logit, expected[tuple(batch.words[: batch.lengths[n], n].tolist())])
+
+
+def test_the_network_of_the_paper_has_893_185_parameters_and_its_edges():
+    made = sentiment.Reader(torch.zeros(3, 100))
+    w = sentiment.initialise(made, seed("test"))
+    assert sum(part.numel() for part in w.values()) == 893_185
+    assert all(abs(w[name]).max() == pytest.approx(1 / 16, rel=1e-3) for name in ("W1", "U2", "W2"))
+    assert abs(w["U1"]).max() == pytest.approx(0.1, rel=1e-3)
+    for name, edge, columns in (("W2", 1 / 16, 256), ("U1", 0.1, 100)):
+        values, scale = torch.linalg.svdvals(w[name]), edge / 3**0.5
+        law = [scale * (1024**0.5 + columns**0.5), scale * (1024**0.5 - columns**0.5)]  # Marchenko-Pastur
+        np.testing.assert_allclose([values[0], values[-1]], law, rtol=0.03)
+
+
+def test_batches_hold_every_sentence_once_longest_first_in_another_order_each_epoch():
+    sentences, labels, held = some(230, 4)
+    rng = np.random.Generator(np.random.PCG64(0))
+    text = lambda batch: [tuple(batch.words[:n, i].tolist()) for i, n in enumerate(batch.lengths.tolist())]
+    every = sorted((tuple(one.tolist()), float(label)) for one, label in zip(sentences, labels))
+    orders = []
+    for drawn in (
+        held,
+        list(sentiment.batches(sentences, labels, 4, rng)),
+        list(sentiment.batches(sentences, labels, 4, rng)),
+    ):
+        assert sorted(pair for batch in drawn for pair in zip(text(batch), batch.labels.tolist())) == every
+        assert all((batch.lengths.diff() <= 0).all() for batch in drawn)
+        assert np.mean([batch.lengths.max() - batch.lengths.min() for batch in drawn]) < 1
+        orders.append([text(batch) for batch in drawn])
+    assert orders[0] != orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("what", ["change", "whole", "gates"])
+def test_cutting_keeps_the_best_part_and_puts_the_weights_back(what):
+    made, before = reader()
+    draw = torch.Generator().manual_seed(1)
+    after = {name: part + 0.3 * torch.randn(part.shape, generator=draw) for name, part in before.items()}
+    sentiment.put(made, after)
+    words = some()[2][0]
+    logits = lambda: made(words.words, words.lengths).detach()
+    full = logits()
+    seen = sentiment.against_rank(made, before, [0, 3, 8], what, lambda: (logits(), sentiment.weights(made)))
+    torch.testing.assert_close(seen[2][0], full)
+    for name, part in seen[0][1].items():  # nothing is left at rank 0, and what is not cut stays
+        left = torch.zeros_like(part) if what == "whole" else before[name]
+        torch.testing.assert_close(part, left if name in sentiment.TRUNCATED else after[name])
+    for name in sentiment.TRUNCATED:
+        change = after[name] if what == "whole" else after[name] - before[name]
+        cut = seen[1][1][name] - (after[name] - change)
+        blocks = [slice(8 * g, 8 * g + 8) for g in range(4)] if what == "gates" else [slice(None)]
+        missed = sum(torch.linalg.svdvals(change[rows])[3:].square().sum() for rows in blocks)
+        torch.testing.assert_close((change - cut).square().sum(), missed)
+        assert torch.linalg.matrix_rank(cut[blocks[-1]], rtol=1e-4) == 3
+    torch.testing.assert_close(logits(), full)
+    with pytest.raises(ZeroDivisionError):
+        sentiment.against_rank(made, before, [1], what, lambda: 1 / 0)
+    torch.testing.assert_close(logits(), full)
+
+
+def test_bad_names_get_one_sentence():
+    with pytest.raises(ValueError, match=r"'TCN'.*LSTM, GRU, RNN"):
+        sentiment.Reader(WORDS, "TCN")
+    made, before = reader()
+    with pytest.raises(ValueError, match=r"'half'.*change, whole or gates"):
+        sentiment.against_rank(made, before, [1], "half", lambda: 0)
+    with pytest.raises(ValueError, match=r"'LSTM' and sample 9 .*LSTM_s0"):
+        experiment.network("LSTM", 9, "smoke")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """Results of an uninterrupted training and of its truncation."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTERPLAY_RESULTS", str(folder))
+        for kind in ("networks", "measures"):
+            experiments.fetch(f"sentiment-{kind}", experiment.units(kind, "smoke")[0], "smoke")
+    return folder
+
+
+RUN = """
+import torch
+torch.set_num_threads(1)
+from interplay import experiments
+from interplay.experiments import sentiment
+sentiment.SAVE_EVERY = 0
+experiments.fetch("sentiment-networks", sentiment.units("networks", "smoke")[0], "smoke")
+"""
+
+
+def start(folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN], env=os.environ | {"INTERPLAY_RESULTS": str(folder)}, stderr=subprocess.DEVNULL
+    )
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole, tmp_path, monkeypatch):
+    place = tmp_path / "smoke/sentiment-networks"
+    path, process = place / "LSTM_s0.checkpoint", start(tmp_path)
+    epoch = lambda: torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)["course"][0]
+    while process.poll() is None and not (path.exists() and epoch() >= 1):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (place / "LSTM_s0.nc").exists(), "it was not killed in time"
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
+    unit = experiment.units("networks", "smoke")[0]
+    done, afresh = [], sentiment.train
+    monkeypatch.setattr(sentiment, "train", lambda *a, **k: done.append(k["course"].epoch) or afresh(*a, **k))
+    found = experiments.fetch("sentiment-networks", unit, "smoke")
+    assert 0 < done[0] < unit["epochs"]
+    expected = archive.read(whole / "smoke/sentiment-networks/LSTM_s0.nc")
+    assert archive.digest(found.drop_attrs()) == archive.digest(expected.drop_attrs())
+    assert not (place / "LSTM_s0.checkpoint").exists()
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[:-1000], lambda b: b[:500] + bytes([b[500] ^ 1]) + b[501:]])
+def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
+    unit = experiment.units("networks", "smoke")[0]
+    path = tmp_path / "LSTM_s0.checkpoint"
+    made, _ = reader()
+    experiment.save(path, unit, made, sentiment.Course(3, {}, [[0.0] * 4]), {})
+    assert experiment.resume(path, unit)["course"][0] == 3
+    with pytest.raises(archive.ArchiveError, match="other settings"):
+        experiment.resume(path, unit | {"lr": 1.0})
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"LSTM_s0.checkpoint is damaged .* starts afresh"):
+        assert experiment.resume(path, unit) is None
+    assert not path.exists() and path.with_name(path.name + ".damaged").exists()
+
+
+def test_a_kept_network_reads_as_it_did_when_it_was_trained(whole, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
+    made, before, after = experiment.network("LSTM", 0, "smoke")
+    held = experiments.load("sentiment-networks", "smoke", present=True)
+    measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
+    loss, accuracy = held.history.values[0, 0, -1, 2:]
+    assert accuracy > 0.9  # it did learn, and a bag of words could not
+    number = {word: i for i, word in enumerate(experiments.load("sentiment-data", "smoke").word.values.tolist())}
+    sentences = [torch.tensor([number.get(w, 0) for w in s]) for s in corpus.made().sentences["validation"]]
+    labels = torch.from_numpy(corpus.made().labels["validation"])
+    found = sentiment.evaluate(made, list(sentiment.batches(sentences, labels, 32)))
+    assert found == pytest.approx((loss, accuracy), abs=2e-3)
+    assert float(measured.loss.sel(split="validation")) == pytest.approx(loss, abs=2e-3)
+    curve = measured.accuracy_at_rank.sel(split="validation")
+    np.testing.assert_allclose(curve.isel(rank=-1), accuracy, atol=2e-3)  # all ranks kept: nothing was cut
+    assert float(curve.sel(what="whole", rank=0)) < 0.7
+    values = torch.linalg.svdvals(after["W2"] - before["W2"])
+    kept = held.course_values.isel(cell=0, sample=0, snapshot=-1).sel(matrix="W2").values
+    np.testing.assert_allclose(kept[: len(values)], values, atol=1e-3)
+
+
+def test_initial_weights_that_changed_are_refused(whole, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
+    monkeypatch.setattr(experiment, "seed", lambda *labels: seed(*labels, "changed"))
+    with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 have digest"):
+        experiment.network("LSTM", 0, "smoke")

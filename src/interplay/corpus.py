@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import platformdirs
-import pooch
 import requests
 from tqdm import tqdm
 
@@ -59,6 +58,8 @@ def home_of(name: str) -> Path:
 
     Raises UnreachableError if it cannot be had, DataError if it is not what it was; nothing of it is kept then.
     """
+    import pooch  # not for everyone who reads: it warns where a notebook has no widgets
+
     url, checksum = HOMES[name]
     folder = Path(platformdirs.user_cache_dir("interplay")) / "data"
     try:
@@ -71,7 +72,7 @@ def home_of(name: str) -> Path:
         ) from fault
 
 
-def download(url: str, output: str, _: pooch.Pooch | None) -> None:
+def download(url: str, output: str, _: object) -> None:
     """What pooch calls to fetch `url` into the file `output`: with progress, and five tries that resume."""
     part = Path(output).with_name(Path(url).name + ".part")
     for attempt in range(TRIES):

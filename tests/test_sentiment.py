@@ -175,12 +175,13 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (place / "LSTM_s0.nc").exists(), "it was not killed in time"
+    spent = torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)["seconds"]
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
     unit = experiment.units("networks", "smoke")[0]
     done, afresh = [], sentiment.train
     monkeypatch.setattr(sentiment, "train", lambda *a, **k: done.append(k["course"].epoch) or afresh(*a, **k))
     found = experiments.fetch("sentiment-networks", unit, "smoke")
-    assert 0 < done[0] < unit["epochs"]
+    assert 0 < done[0] < unit["epochs"] and found.attrs["seconds"] > spent > 0
     expected = archive.read(whole / "smoke/sentiment-networks/LSTM_s0.nc")
     assert archive.digest(found.drop_attrs()) == archive.digest(expected.drop_attrs())
     assert not (place / "LSTM_s0.checkpoint").exists()
@@ -191,7 +192,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
     unit = experiment.units("networks", "smoke")[0]
     path = tmp_path / "LSTM_s0.checkpoint"
     made, _ = reader()
-    experiment.save(path, unit, made, sentiment.Course(3, {}, [[0.0] * 4]), {})
+    experiment.save(path, unit, made, sentiment.Course(3, {}, [[0.0] * 4]), {}, 7.0)
     assert experiment.resume(path, unit)["course"][0] == 3
     with pytest.raises(archive.ArchiveError, match="other settings"):
         experiment.resume(path, unit | {"lr": 1.0})

@@ -178,10 +178,11 @@ def kept(path: Path, settings: dict) -> xr.Dataset | None:
 
 
 def made(settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:
-    """What `compute` gives, with its provenance."""
+    """What `compute` gives, with its provenance; work that an earlier process did is in `data.attrs["seconds"]`."""
     start = time.perf_counter()
     data = compute()
-    return data.assign_attrs(provenance(settings, time.perf_counter() - start, device))
+    seconds = data.attrs.get("seconds", 0.0) + time.perf_counter() - start
+    return data.assign_attrs(provenance(settings, seconds, device))
 
 
 def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:

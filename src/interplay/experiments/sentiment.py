@@ -8,6 +8,7 @@ import io
 import json
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -94,18 +95,18 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
     path = archive.folder() / unit["scale"] / "sentiment-networks" / f"{unit['unit']}.checkpoint"
     found = resume(path, unit)
-    course, snapshots = None, {}
+    course, snapshots, spent = None, {}, 0.0
     if found:
         sentiment.put(made, found["weights"])
-        course, snapshots = sentiment.Course(*found["course"]), found["snapshots"]
-    saved = time.monotonic()
+        course, snapshots, spent = sentiment.Course(*found["course"]), found["snapshots"], found["seconds"]
+    began = saved = time.monotonic()
 
     def each(course: sentiment.Course) -> None:
         nonlocal saved
         if course.epoch in (*SNAPSHOTS, unit["epochs"]):
             snapshots[course.epoch] = snapshot(made, before, held)
         if time.monotonic() - saved > SAVE_EVERY:
-            save(path, unit, made, course, snapshots)
+            save(path, unit, made, course, snapshots, spent + time.monotonic() - began)
             saved = time.monotonic()
 
     history = sentiment.train(
@@ -114,18 +115,20 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     )  # fmt: skip
     result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
     path.unlink(missing_ok=True)
-    return result
+    return result.assign_attrs(seconds=spent)
 
 
-def save(path, unit: dict, made: sentiment.Reader, course: sentiment.Course, snapshots: dict) -> None:
+def save(
+    path: Path, unit: dict, made: sentiment.Reader, course: sentiment.Course, snapshots: dict, seconds: float
+) -> None:
     """Keep what a training goes on from, whole or not at all."""
     buffer = io.BytesIO()
     state = {"unit": json.dumps(unit, sort_keys=True), "weights": sentiment.weights(made), "course": tuple(course)}
-    torch.save(state | {"snapshots": snapshots}, buffer)
+    torch.save(state | {"snapshots": snapshots, "seconds": seconds}, buffer)
     archive.write_bytes(path, buffer.getvalue())
 
 
-def resume(path, unit: dict) -> dict | None:
+def resume(path: Path, unit: dict) -> dict | None:
     """What was kept of the same unit's training, None if there is none; a damaged file is set aside with a warning."""
     if not path.exists():
         return None

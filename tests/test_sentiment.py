@@ -136,7 +136,7 @@ def test_bad_names_get_one_sentence():
     with pytest.raises(ValueError, match=r"'half'.*change, whole or gates"):
         sentiment.against_rank(made, before, [1], "half", lambda: 0)
     with pytest.raises(ValueError, match=r"'LSTM' and sample 9 .*LSTM_s0"):
-        experiment.network("LSTM", 9, "smoke")
+        experiment.network("LSTM", 9, at="smoke")
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
 
 def test_a_kept_network_reads_as_it_did_when_it_was_trained(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    made, before, after = experiment.network("LSTM", 0, "smoke")
+    made, before, after = experiment.network("LSTM", 0, "networks", "smoke")
     held = experiments.load("sentiment-networks", "smoke", present=True)
     measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
     loss, accuracy = held.history.values[0, 0, -1, 2:]
@@ -227,4 +227,4 @@ def test_initial_weights_that_changed_are_refused(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
     monkeypatch.setattr(experiment, "seed", lambda *labels: seed(*labels, "changed"))
     with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 have digest"):
-        experiment.network("LSTM", 0, "smoke")
+        experiment.network("LSTM", 0, "networks", "smoke")

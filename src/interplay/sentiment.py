@@ -176,6 +176,7 @@ def train(
     lr: float,
     batch: int,
     label: tuple[str | float, ...],
+    until: float | None = None,
     course: Course | None = None,
     each: Callable[[Course], None] = lambda course: None,
 ) -> list[list[float]]:
@@ -184,6 +185,7 @@ def train(
     sentences, labels: of the splits train and validation
     label: what the order of sentences and the dropout of every epoch are drawn from, so that a training that goes on
     from `course` (and the parameters at that time) ends as one that was never stopped
+    until: training accuracy that is enough: the epoch that reaches it is the last
     each: called after every epoch
     Training loss and accuracy are means over the epoch, with dropout, as the paper's.
     """
@@ -198,6 +200,8 @@ def train(
         history, first = [[*start, *evaluate(reader, held)]], 1
         each(Course(0, optimiser.state_dict(), history))
     reader.train()
+    if until and history[-1][1] >= until:
+        return history
     for epoch in range(first, epochs + 1):
         rng = np.random.Generator(np.random.PCG64(seed("order", *label, epoch)))
         total, right, count = 0.0, 0.0, 0
@@ -214,4 +218,6 @@ def train(
                 count += len(logits)
         history.append([total / count, right / count, *evaluate(reader, held)])
         each(Course(epoch, optimiser.state_dict(), history))
+        if until and history[-1][1] >= until:
+            break
     return history

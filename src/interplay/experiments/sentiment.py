@@ -1,6 +1,8 @@
 """Recurrent networks trained on film reviews, and how few directions their change needs (Schuessler et al. Figure 5).
 
-Kinds: `data` finds words and vectors, `networks` trains, `measures` cuts each trained network to every rank.
+Kinds: `data` finds words and vectors; `networks` trains LSTMs by the paper's protocol, `matched` LSTMs, GRUs and RNNs
+until they know the training sentences as well as the paper's network did; `measures` and `matched-measures` cut each of
+them to every rank.
 """
 
 import hashlib
@@ -19,17 +21,14 @@ from ..seeds import seed
 from ..sentiment import MATRICES
 from . import words
 
-KINDS = ("data", "networks", "measures")
+KINDS = ("data", "networks", "measures", "matched", "matched-measures")
 SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
     "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "samples": 3},
     "lite": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 1e-3, "samples": 1},
     "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "samples": 2},
 }
-EPOCHS = {
-    "paper": {"LSTM": 500, "GRU": 200, "RNN": 200},
-    "lite": {"LSTM": 10, "GRU": 10, "RNN": 10},
-    "smoke": {"LSTM": 4, "GRU": 4, "RNN": 8},
-}
+EPOCHS = {"paper": 500, "lite": 10, "smoke": 4}
+UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x EPOCHS at most
 SNAPSHOTS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500)
 RANKS_THROUGH = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50)  # at every snapshot
 SAVE_EVERY = 60.0  # seconds between checkpoints
@@ -42,14 +41,16 @@ def units(kind: str, scale: str) -> list[dict]:
     words = {"kind": "data", "unit": "words", "corpus": size["corpus"]}
     if kind == "data":
         return [words]
+    stop = {"kind": "networks", "epochs": EPOCHS[scale]}
+    if kind.startswith("matched"):
+        stop = {"kind": "matched", "epochs": 5 * EPOCHS[scale], "until": UNTIL[scale]}
     made = []
     for sample in range(SIZE[scale]["samples"]):
-        for cell, epochs in EPOCHS[scale].items():
+        for cell in sentiment.CELLS if kind.startswith("matched") else ("LSTM",):
             own = {"unit": f"{cell}_s{sample}", "cell": cell, "sample": sample, "words": words}
-            network = own | size | {"kind": "networks", "epochs": epochs}
-            made.append(network if kind == "networks" else {
-                "kind": kind, "unit": own["unit"], "scale": scale, "network": network, "ranks": ranks(size["hidden"]),
-            })  # fmt: skip
+            network = own | size | stop
+            measured = {"kind": kind, "unit": own["unit"], "scale": scale, "ranks": ranks(size["hidden"])}
+            made.append(measured | {"network": network} if "measures" in kind else network)
     return made
 
 
@@ -59,7 +60,8 @@ def work(unit: dict) -> float:
         return 0.01
     network = unit.get("network", unit)
     each = {"LSTM": 1.0, "GRU": 1.3, "RNN": 0.5}[network["cell"]] * network["hidden"] ** 2
-    return each * (network["epochs"] if unit["kind"] == "networks" else 0.4 * len(unit["ranks"]))
+    epochs = min(network["epochs"], 30) if network["kind"] == "matched" else network["epochs"]
+    return each * (0.4 * len(unit["ranks"]) if "network" in unit else epochs)
 
 
 def ranks(hidden: int) -> list[int]:
@@ -72,7 +74,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, labelled by cell and sample."""
     if unit["kind"] == "data":
         return words.find(unit)
-    return train(unit, device) if unit["kind"] == "networks" else measure(unit, device)
+    return measure(unit, device) if "network" in unit else train(unit, device)
 
 
 def reader(unit: dict, data: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor]]:
@@ -93,7 +95,7 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     made.to(device)
     read, labels = words.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
-    path = archive.folder() / unit["scale"] / "sentiment-networks" / f"{unit['unit']}.checkpoint"
+    path = archive.folder() / unit["scale"] / f"sentiment-{unit['kind']}" / f"{unit['unit']}.checkpoint"
     found = resume(path, unit)
     course, snapshots, spent = None, {}, 0.0
     if found:
@@ -103,7 +105,7 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
 
     def each(course: sentiment.Course) -> None:
         nonlocal saved
-        if course.epoch in (*SNAPSHOTS, unit["epochs"]):
+        if course.epoch in (*SNAPSHOTS, unit["epochs"]) and unit["kind"] == "networks":
             snapshots[course.epoch] = snapshot(made, before, held)
         if time.monotonic() - saved > SAVE_EVERY:
             save(path, unit, made, course, snapshots, spent + time.monotonic() - began)
@@ -112,7 +114,9 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     history = sentiment.train(
         made, read, labels, **{name: unit[name] for name in ("epochs", "lr", "batch")},
         label=("sentiment", unit["cell"], unit["hidden"], unit["sample"]), course=course, each=each,
+        until=unit.get("until"),
     )  # fmt: skip
+    snapshots = snapshots or {len(history) - 1: snapshot(made, before, held)}
     result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
     path.unlink(missing_ok=True)
     return result.assign_attrs(seconds=spent)
@@ -167,7 +171,7 @@ def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, histor
         held[f"d{name}"] = (dim, np.round((change / step).numpy()))
         held[f"step_{name}"] = ((), step)
     biases = [name for name in after if "bias" in name and "readout" not in name]
-    most = max(len(values) for values in snapshots[0]["values"])
+    most = max(len(values) for values in next(iter(snapshots.values()))["values"])
     mode = np.full((len(snapshots), len(dims), most), np.nan, np.float32)
     for i, taken in enumerate(snapshots.values()):
         for j, values in enumerate(taken["values"]):
@@ -205,20 +209,21 @@ def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, histor
 
 
 def network(
-    cell: str, sample: int, at: str | None = None
+    cell: str, sample: int, kind: str = "matched", at: str | None = None
 ) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """A trained network ready to read, its weights before and after; computed first if it is not kept.
 
+    kind: "networks" (the paper's protocol) or "matched"
     Raises ValueError if there is no such network, ArchiveError if the initial weights are not what they were.
     """
     from . import fetch, scale
 
     at = scale(at)
-    chosen = [unit for unit in units("networks", at) if (unit["cell"], unit["sample"]) == (cell, sample)]
+    chosen = [unit for unit in units(kind, at) if (unit["cell"], unit["sample"]) == (cell, sample)]
     if not chosen:
-        there = ", ".join(unit["unit"] for unit in units("networks", at))
+        there = ", ".join(unit["unit"] for unit in units(kind, at))
         raise ValueError(f"no network with cell {cell!r} and sample {sample} at scale {at}; there are {there}")
-    return restore(chosen[0], fetch("sentiment-networks", chosen[0], at))
+    return restore(chosen[0], fetch(f"sentiment-{kind}", chosen[0], at))
 
 
 def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -245,7 +250,7 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
     from . import fetch
 
     network = unit["network"]
-    made, before, _ = restore(network, fetch("sentiment-networks", network, unit["scale"]))
+    made, before, _ = restore(network, fetch(f"sentiment-{network['kind']}", network, unit["scale"]))
     made.to(device)
     read, labels = words.sentences(words.kept(network["words"], unit["scale"]), device)
     held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in ("validation", "test")}

@@ -187,6 +187,20 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole
     assert not (place / "LSTM_s0.checkpoint").exists()
 
 
+def test_training_stops_at_the_epoch_that_knows_enough():
+    sentences = some(60)[0]
+    labels = torch.tensor([float(one[0] < 15) for one in sentences])
+    data = dict.fromkeys(("train", "validation"), sentences), dict.fromkeys(("train", "validation"), labels)
+    settings = {"epochs": 60, "lr": 0.02, "batch": 10, "label": ("test",)}
+    every = sentiment.train(reader()[0], *data, **settings)
+    enough = next(epoch for epoch, row in enumerate(every) if row[1] >= 0.8)
+    courses: list[sentiment.Course] = []
+    made, _ = reader()
+    stopped = sentiment.train(made, *data, **settings, until=0.8, each=courses.append)
+    assert stopped == every[: enough + 1] and 0 < enough < 60
+    assert sentiment.train(made, *data, **settings, until=0.8, course=courses[-1]) == stopped  # it had ended already
+
+
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1000], lambda b: b[:500] + bytes([b[500] ^ 1]) + b[501:]])
 def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
     unit = experiment.units("networks", "smoke")[0]

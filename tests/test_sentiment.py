@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import sigmoid, tanh
 
 from interplay import archive, corpus, experiments, sentiment
+from interplay.claims import sentiment as ledger
 from interplay.experiments import sentiment as experiment
 from interplay.seeds import seed
 
@@ -127,6 +129,24 @@ def test_cutting_keeps_the_best_part_and_puts_the_weights_back(what):
     with pytest.raises(ZeroDivisionError):
         sentiment.against_rank(made, before, [1], what, lambda: 1 / 0)
     torch.testing.assert_close(logits(), full)
+
+
+def test_paper_scale_is_the_protocol_of_the_paper():
+    units = experiment.units("networks", "paper")
+    keys = ("cell", "corpus", "hidden", "batch", "epochs", "lr", "sample")
+    assert [tuple(unit[key] for key in keys) for unit in units] == [
+        ("LSTM", "SST-2", 256, 64, 500, 0.01 / 256, sample) for sample in range(3)
+    ]
+    matched = {(unit["cell"], unit["sample"]) for unit in experiment.units("matched", "paper")}
+    assert matched == {(cell, sample) for cell in sentiment.CELLS for sample in range(3)}
+
+
+def test_the_rank_that_is_enough_is_the_one_from_which_accuracy_stays(monkeypatch):
+    curves = xr.DataArray([[0.5, 0.8, 0.6, 0.795, 0.8], [0.5, 0.6, 0.7, 0.7, 0.7]], dims=("sample", "rank"))
+    kept = xr.Dataset({"accuracy_at_rank": curves.expand_dims(what=["change"]), "accuracy": ("sample", [0.8, 0.8])})
+    kept = kept.assign_coords(rank=[0, 2, 4, 8, 16])
+    monkeypatch.setattr(ledger, "cuts", lambda stage, split: kept)
+    np.testing.assert_array_equal(ledger.first_rank("change"), [8, np.nan])
 
 
 def test_bad_names_get_one_sentence():

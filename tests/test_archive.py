@@ -265,3 +265,13 @@ def test_combine_puts_values_at_their_labels_and_nan_where_there_are_none():
     assert archive.combine([parts[0].assign(loss=parts[0].loss.astype(np.float32))]).loss.dtype == np.float32
     lonely = archive.combine([parts[0], parts[1].drop_vars("name")])
     assert lonely.name.values.tolist() == ["romo", ""]
+
+
+def test_a_checkpoint_stays_until_its_result_is_kept(tmp_path):
+    path = tmp_path / "s" / "unit.nc"
+    archive.write_bytes(archive.checkpoint(path), b"an hour of work")
+    with full_disk(1000), pytest.raises(ArchiveError):
+        archive.write(path, result())
+    assert archive.read_bytes(archive.checkpoint(path)) == b"an hour of work"
+    archive.write(path, result())
+    assert [file.name for file in path.parent.iterdir()] == ["unit.nc"]

@@ -107,6 +107,12 @@ def write(path: Path, data: xr.Dataset) -> None:
     data.dump_to_store(store, encoding=packed)
     store.close()
     write_bytes(path, buffer.getvalue())
+    checkpoint(path).unlink(missing_ok=True)  # not before: until here it is all there is
+
+
+def checkpoint(path: Path) -> Path:
+    """Where a long computation keeps what it goes on from, until its result is kept at `path`."""
+    return path.with_suffix(".checkpoint")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

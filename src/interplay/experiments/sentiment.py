@@ -95,7 +95,8 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     made.to(device)
     read, labels = words.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
-    path = archive.folder() / unit["scale"] / f"sentiment-{unit['kind']}" / f"{unit['unit']}.checkpoint"
+    kept = archive.folder() / unit["scale"] / f"sentiment-{unit['kind']}" / f"{unit['unit']}.nc"
+    path = archive.checkpoint(kept)
     found = resume(path, unit)
     course, snapshots, spent = None, {}, 0.0
     if found:
@@ -118,7 +119,6 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     )  # fmt: skip
     snapshots = snapshots or {len(history) - 1: snapshot(made, before, held)}
     result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
-    path.unlink(missing_ok=True)
     return result.assign_attrs(seconds=spent)
 
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections import Counter
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,15 +19,15 @@ def find(unit: dict) -> xr.Dataset:
     Where neither reviews nor vectors can be had: the corpus made here, with random vectors, and a warning.
     """
     try:
-        chosen = corpus.treebank() if unit["corpus"] == "SST-2" else corpus.made()
+        chosen = corpus_of(unit["corpus"])
         counts = Counter(word for sentence in chosen.sentences["train"] for word in sentence)
         words = sorted(counts, key=lambda word: (-counts[word], word))
         random = np.random.RandomState(np.random.MT19937(seed("word vectors")))
         vectors = random.standard_normal((len(words), corpus.DIMENSION)).astype(np.float32)
         has, name = np.zeros(len(words), bool), "random"
         if chosen.name != "made":
-            known, has, name = corpus.word_vectors(words)
-            vectors[has] = known[has]
+            found, has, name = corpus.word_vectors(words)
+            vectors[has] = found[has]
     except corpus.UnreachableError as fault:
         warnings.warn(f"{fault}; a corpus made here takes its place", stacklevel=2)
         return find(unit | {"corpus": "made"})
@@ -74,9 +73,8 @@ def numbered(data: xr.Dataset, sentences: list[list[str]]) -> list[torch.Tensor]
     return [torch.tensor([place.get(word, 0) for word in sentence]) for sentence in sentences]
 
 
-@lru_cache(maxsize=2)
 def corpus_of(name: str) -> corpus.Corpus:
-    """The corpus that the kept words come from; raises DataError if it cannot be had."""
+    """The corpus of that name, SST-2 or made; raises DataError if it cannot be had."""
     return corpus.made() if name == "made" else corpus.treebank()
 
 

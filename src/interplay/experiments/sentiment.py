@@ -90,13 +90,14 @@ def digest(before: dict[str, torch.Tensor]) -> str:
 
 def train(unit: dict, device: torch.device) -> xr.Dataset:
     """One network; goes on from the checkpoint beside the results if there is one of the same settings."""
+    from . import path as where
+
     data = words.kept(unit["words"], unit["scale"])
     made, before = reader(unit, data)
     made.to(device)
     read, labels = words.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
-    kept = archive.folder() / unit["scale"] / f"sentiment-{unit['kind']}" / f"{unit['unit']}.nc"
-    path = archive.checkpoint(kept)
+    path = archive.checkpoint(where(f"sentiment-{unit['kind']}", unit, unit["scale"]))
     found = resume(path, unit)
     course, snapshots, spent = None, {}, 0.0
     if found:

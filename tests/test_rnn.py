@@ -153,6 +153,29 @@ def test_a_network_that_diverges_is_named_and_leaves_the_others_alone():
     assert torch.isfinite(torn.loss[: torn.diverged["romo g=0.9 sample 1"]]).all()
 
 
+def test_training_takes_the_faster_products_only_where_they_are_as_precise(monkeypatch):
+    def gradient(dtype):
+        (W, M, v), inputs, h0, _, targets, mask = problem(dtype, N=160, trials=32)
+        z = rnn.outputs(rnn.Weights(W.requires_grad_(), M, v), inputs, dt=0.5, h0=h0)
+        return torch.autograd.grad(rnn.loss(z, targets, mask).sum(), W)[0].double()
+
+    setting, exact = torch.backends.mkldnn.matmul, gradient(torch.float64)
+    with rnn.onednn_products():
+        assert setting.fp32_precision == ("bf16" if rnn.onednn_is_precise() else "none")
+        assert (gradient(torch.float32) - exact).norm() < 1e-5 * exact.norm()
+    start = rnn.initialise([0.5], 16, 2, 3, [seed("p", 0)])
+    with pytest.raises(ZeroDivisionError):
+        rnn.train(start, lambda epoch: 1 / 0, epochs=1, lr=1e-3, dt=0.5, progress=False)
+    assert setting.fp32_precision == "none"
+
+    product, rounded = torch.Tensor.__matmul__, lambda x: x.bfloat16().float() if x.dtype is torch.float32 else x
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: product(rounded(a), rounded(b)))  # as with AMX
+    assert not rnn.onednn_is_precise.__wrapped__()
+    monkeypatch.setattr(rnn, "onednn_is_precise", lambda: False)
+    with rnn.onednn_products():
+        assert setting.fp32_precision == "none"
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 PHI = {"tanh": torch.tanh, "linear": lambda h: h}
@@ -115,57 +115,57 @@ def initialise(
 class BackThroughTime(torch.autograd.Function):
     """Outputs of the Euler map, and its gradient by hand: one matrix product over all steps and trials a weight.
 
-    With a[k] = dL/dh[k]: a[k] = (1-dt) a[k+1] + phi'(h[k]) (dt W^T a[k+1] + v dL/dz[k-1]), and
-    dL/dW = dt sum_k a[k+1] r[k]^T.
-    Rates are kept as (network, time, trial, unit), so that the sum over k and trials is one product without a copy.
+    With x[k] = (r[k], u[k]) and a[k] = dL/dh[k]: dL/d(W, M) = dt sum_k a[k+1] x[k]^T, and
+    a[k] = (1-dt) a[k+1] + phi'(h[k]) (dt W^T a[k+1] + v dL/dz[k-1]), whose bracket is a product of (a[k+1], dL/dz[k-1])
+    and (dt W, v^T).  x[0 ... T] and a[1 ... T+1], a[T+1] = 0, are kept as (network, time, trial, unit), so that the sum
+    over k and trials is one product of whole arrays.  oneDNN copies slices: the step at hand has memory of its own.
     """
 
     @staticmethod
     def forward(ctx, W, M, v, inputs, h0, noise, dt, nonlinearity):
-        steps, networks, trials = inputs.shape[:3]
-        u = inputs.transpose(0, 1).contiguous()
+        (steps, networks, trials), (N, n_in) = inputs.shape[:3], M.shape[1:]
         h = h0.clone() if h0.dim() == 3 else h0[:, None].repeat(1, trials, 1)
-        r = h.new_empty(networks, steps + 1, trials, W.shape[-1])
-        r[:, 0] = PHI[nonlinearity](h)
-        drive = torch.empty_like(h)
+        weights, drive, minus_one = torch.cat([W, M], 2).mT.contiguous(), torch.empty_like(h), h.new_tensor(-1)
+        x = torch.cat([PHI[nonlinearity](h), h.new_zeros(networks, trials, n_in)], 2)
+        rate, u = x[..., :N], x[..., N:]
+        kept = x.new_empty(networks, steps + 1, *x.shape[1:])
         for k in range(steps):
-            torch.bmm(r[:, k], W.transpose(1, 2), out=drive).baddbmm_(u[:, k], M.transpose(1, 2))
+            u.copy_(inputs[k])
+            kept[:, k] = x
+            torch.bmm(x, weights, out=drive)
             h.lerp_(drive if noise is None else drive.add_(noise[k]), dt)
             if nonlinearity == "tanh":  # as 2 sigmoid(2h) - 1: three passes, yet three times faster on a CPU
                 torch.mul(h, 2, out=drive).sigmoid_()
-                torch.add(drive, drive, out=r[:, k + 1]).sub_(1)
+                torch.add(minus_one, drive, alpha=2, out=rate)
             else:
-                r[:, k + 1] = h
-        ctx.save_for_backward(W, M, v, u, r)
+                rate.copy_(h)
+        kept[:, steps] = x
+        ctx.save_for_backward(W, v, kept)
         ctx.dt, ctx.nonlinearity, ctx.each_trial = dt, nonlinearity, h0.dim() == 3
-        z = torch.bmm(r[:, 1:].reshape(networks, steps * trials, -1), v)
-        return z.view(networks, steps, trials, -1).transpose(0, 1)
+        z = torch.bmm(kept.view(networks, (steps + 1) * trials, -1), nn.functional.pad(v, (0, 0, 0, n_in)))
+        return z.view(networks, steps + 1, trials, -1)[:, 1:].transpose(0, 1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dz):
-        (W, _, v, u, r), dt = ctx.saved_tensors, ctx.dt
-        steps, networks, trials = dz.shape[:3]
-        rows = (networks, steps * trials, -1)
-        dz = dz.transpose(0, 1).reshape(rows)
-        a = torch.bmm(dz, v.transpose(1, 2)).view(networks, steps, trials, -1)
-        back = torch.empty_like(a[:, 0], memory_format=torch.contiguous_format)
+        (W, v, kept), dt = ctx.saved_tensors, ctx.dt
+        (steps, networks, trials), N = dz.shape[:3], W.shape[-1]
+        y, rates = dz.new_zeros(networks, trials, N + v.shape[-1]), kept[..., :N]
+        weights, later, back = torch.cat([dt * W, v.mT], 1), y[..., :N], y.new_empty(networks, trials, N)
+        a = y.new_zeros(networks, steps + 1, trials, N)
         for k in reversed(range(steps)):
-            now, later = a[:, k], a[:, k + 1] if k + 1 < steps else None
-            if later is not None:
-                now.add_(torch.bmm(later, W, out=back), alpha=dt)
+            y[..., N:] = dz[k]
+            torch.bmm(y, weights, out=back)
             if ctx.nonlinearity == "tanh":
-                torch.ops.aten.tanh_backward.grad_input(now, r[:, k + 1], grad_input=now)
-            if later is not None:
-                now.add_(later, alpha=1 - dt)
+                torch.ops.aten.tanh_backward.grad_input(back, rates[:, k + 1], grad_input=back)
+            a[:, k] = later.mul_(1 - dt).add_(back)
         dh0 = dt * torch.bmm(a[:, 0], W)
-        dh0 = (dh0 * (1 - r[:, 0] ** 2) if ctx.nonlinearity == "tanh" else dh0) + (1 - dt) * a[:, 0]
-        a, before, after = a.view(rows), r[:, :-1].reshape(rows), r[:, 1:].reshape(rows)
-        dW = torch.bmm(a.transpose(1, 2), before).mul_(dt)
-        dM = (
-            torch.bmm(u.view(rows).transpose(1, 2), a).mul_(dt).mT.contiguous()
-        )  # the fused optimiser takes memory in order
-        dv = torch.bmm(dz.mT, after).mT.contiguous()
+        dh0 = (dh0 * (1 - rates[:, 0] ** 2) if ctx.nonlinearity == "tanh" else dh0) + (1 - dt) * a[:, 0]
+        a, x = (whole.view(networks, (steps + 1) * trials, -1) for whole in (a, kept))
+        dW, dM = torch.bmm(a.mT, x).mul_(dt).split([N, x.shape[-1] - N], 2)
+        dz = nn.functional.pad(dz.transpose(0, 1), (0, 0, 0, 0, 1, 0)).reshape(networks, len(x[0]), -1)
+        dv = torch.bmm(dz.mT, x)[..., :N].mT
+        dW, dM, dv = (part.contiguous() for part in (dW, dM, dv))  # the fused optimiser takes memory in order
         return dW, dM, dv, None, dh0 if ctx.each_trial else dh0.sum(1), None, None, None
 
 

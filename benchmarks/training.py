@@ -1,6 +1,9 @@
 """One epoch of training eight networks: the ensemble trainer against plain autograd loops that do the same work."""
 
+import multiprocessing
+import statistics
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +11,8 @@ from torch import Tensor, nn
 from interplay import experiments, rnn, tasks
 from interplay.seeds import generator, seed
 
-from . import in_turn, matrix_product, row
+from . import REPEATS, in_turn, matrix_product, row
+from .linear import clock
 
 SETTINGS = {"N": 256, "batch": 32, "steps": 100, "networks": 8, "channels_in": 2, "channels_out": 2, "dt": 0.5}
 LR = 1e-4
@@ -164,29 +168,53 @@ def compare(plain: Callable, epochs: int = 3, threads: int = 2) -> dict:
     return kept
 
 
-def sweep_unit(epochs: int = 4, threads: int = 2) -> dict:
+def unit(name: str) -> tuple[dict, rnn.Weights, Trials]:
+    """Settings of a unit of the sweep, two networks of a task; their weights, and 32 trials."""
+    settings = experiments.training.settings("paper", name, experiments.training.SWEEP[name][1], 0)
+    draws, task = [generator("benchmark", name, g) for g in settings["g"]], tasks.get(name)()
+    weights = experiments.training.initial(settings, torch.device("cpu"))
+    return settings, weights, tuple(task.trials(SETTINGS["batch"], draws))
+
+
+def seconds_a_run(side: Callable, name: str, epochs: int) -> float:
+    """Seconds of one run of a unit, after one that does not count; for a worker process."""
+    run = side(*unit(name)[1:], epochs)
+    run()
+    return clock(run)
+
+
+def sweep_unit(epochs: int = 40, workers: int = 2) -> dict:
     """Units of the sweep, one a task (two networks each, 32 trials of the task): seconds of one sample's whole grid.
 
+    As the sweep is run on two cores: two worker processes of one thread, each with a unit.  The plain loop has both
+    cores as PyTorch uses them, in one process of two threads; `ratio_workers` is against it in two workers, too.
     The seconds an epoch of each task are measured, and added up with the epochs and groups of the paper's grid.
     """
     before, (product, of_product) = torch.get_num_threads(), matrix_product()
-    torch.set_num_threads(threads)
-    seconds, reference, limits, work = 0.0, 0.0, [], 0.0
-    for name, groups in experiments.training.SWEEP.items():
-        unit = experiments.training.settings("paper", name, groups[1], 0)
-        weights, task = experiments.training.initial(unit, torch.device("cpu")), tasks.get(name)()
-        trials = tuple(task.trials(SETTINGS["batch"], [generator("benchmark", name, g) for g in unit["g"]]))
-        fast, slow = (side(weights, trials, epochs) for side in (ours, one_by_one))
-        torch.testing.assert_close(fast(), slow(), rtol=1e-2, atol=0)  # the same work
-        ours_, plain, limit = in_turn(fast, slow, product)
-        times = unit["epochs"] * (len(groups) + 1) / epochs  # with the group of Figure 1
-        seconds, reference = seconds + times * ours_, reference + times * plain
-        limits.append(of_product / limit)
-        work += 1e9 * experiments.training.work(unit) * (len(groups) + 1)
+    torch.set_num_threads(workers)
+    total, limits, work = dict.fromkeys(("ours", "plain", "plain workers"), 0.0), [], 0.0
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
+        both = lambda *of: statistics.mean(pool.map(seconds_a_run, *([x] * workers for x in of))) / workers
+        for name, groups in experiments.training.SWEEP.items():
+            settings, weights, trials = unit(name)
+            fast, slow = (side(weights, trials, 4) for side in (ours, one_by_one))
+            torch.testing.assert_close(fast(), slow(), rtol=1e-2, atol=0)  # the same work
+            taken: dict[str, list[float]] = {key: [] for key in total}
+            for _ in range(REPEATS):
+                taken["ours"].append(both(ours, name, epochs) / epochs)
+                taken["plain workers"].append(both(one_by_one, name, epochs // 4) / (epochs // 4))
+                taken["plain"].append(clock(slow) / 4)
+                limits.append(of_product / clock(product))
+            times = settings["epochs"] * (len(groups) + 1)  # with the group of Figure 1
+            for key, measured in taken.items():
+                total[key] += times * statistics.median(measured)
+            work += 1e9 * experiments.training.work(settings) * (len(groups) + 1)
     torch.set_num_threads(before)
     found = {"per": "30 networks, all g of three tasks, one sample", "reference": one_by_one.__doc__}
-    kept = row(seconds, reference, work / seconds / (sum(limits) / 3), {"N": 256, "batch": 32} | found)
-    return kept | {"threads": threads}
+    found |= {"workers": workers, "ratio_workers": total["plain workers"] / total["ours"]}
+    share = work / total["ours"] / statistics.median(limits)
+    return row(total["ours"], total["plain"], share, {"N": 256, "batch": 32} | found) | {"threads": workers}
 
 
 BENCHMARKS = {

@@ -112,6 +112,16 @@ def initialise(
     return Weights(*(torch.as_tensor(np.stack(part), **{"dtype": torch.float32} | kind) for part in zip(*drawn)))
 
 
+def memory(buffers: dict[str, Tensor], name: str, like: Tensor, shape: Sequence[int]) -> Tensor:
+    """An uninitialised tensor of this shape, that of an earlier epoch if it was kept in `buffers`.
+
+    Large blocks that come and go each epoch, among small ones that stay, let the heap of a long run grow.
+    """
+    if name not in buffers or buffers[name].shape != tuple(shape):
+        buffers[name] = like.new_empty(shape)
+    return buffers[name]
+
+
 class BackThroughTime(torch.autograd.Function):
     """Outputs of the Euler map, and its gradient by hand: one matrix product over all steps and trials a weight.
 
@@ -122,13 +132,16 @@ class BackThroughTime(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, W, M, v, inputs, h0, noise, dt, nonlinearity):
+    def forward(ctx, W, M, v, inputs, h0, noise, dt, nonlinearity, buffers=None):
         (steps, networks, trials), (N, n_in) = inputs.shape[:3], M.shape[1:]
         h = h0.clone() if h0.dim() == 3 else h0[:, None].repeat(1, trials, 1)
-        weights, drive, minus_one = torch.cat([W, M], 2).mT.contiguous(), torch.empty_like(h), h.new_tensor(-1)
+        ctx.buffers = buffers = {} if buffers is None else buffers
+        weights = memory(buffers, "forward", W, (networks, N + n_in, N))
+        weights[:, :N], weights[:, N:] = W.mT, M.mT
+        drive, minus_one = torch.empty_like(h), h.new_tensor(-1)
         x = torch.cat([PHI[nonlinearity](h), h.new_zeros(networks, trials, n_in)], 2)
         rate, u = x[..., :N], x[..., N:]
-        kept = x.new_empty(networks, steps + 1, *x.shape[1:])
+        kept = memory(buffers, "states", x, (networks, steps + 1, *x.shape[1:]))
         for k in range(steps):
             u.copy_(inputs[k])
             kept[:, k] = x
@@ -151,8 +164,12 @@ class BackThroughTime(torch.autograd.Function):
         (W, v, kept), dt = ctx.saved_tensors, ctx.dt
         (steps, networks, trials), N = dz.shape[:3], W.shape[-1]
         y, rates = dz.new_zeros(networks, trials, N + v.shape[-1]), kept[..., :N]
-        weights, later, back = torch.cat([dt * W, v.mT], 1), y[..., :N], y.new_empty(networks, trials, N)
-        a = y.new_zeros(networks, steps + 1, trials, N)
+        weights = memory(ctx.buffers, "backward", W, (networks, y.shape[-1], N))
+        torch.mul(W, dt, out=weights[:, :N])
+        weights[:, N:] = v.mT
+        later, back = y[..., :N], y.new_empty(networks, trials, N)
+        a = memory(ctx.buffers, "gradients", y, (networks, steps + 1, trials, N))
+        a[:, steps] = 0
         for k in reversed(range(steps)):
             y[..., N:] = dz[k]
             torch.bmm(y, weights, out=back)
@@ -162,11 +179,12 @@ class BackThroughTime(torch.autograd.Function):
         dh0 = dt * torch.bmm(a[:, 0], W)
         dh0 = (dh0 * (1 - rates[:, 0] ** 2) if ctx.nonlinearity == "tanh" else dh0) + (1 - dt) * a[:, 0]
         a, x = (whole.view(networks, (steps + 1) * trials, -1) for whole in (a, kept))
-        dW, dM = torch.bmm(a.mT, x).mul_(dt).split([N, x.shape[-1] - N], 2)
+        dWM = torch.bmm(a.mT, x, out=memory(ctx.buffers, "change", W, (networks, N, x.shape[-1]))).mul_(dt)
         dz = nn.functional.pad(dz.transpose(0, 1), (0, 0, 0, 0, 1, 0)).reshape(networks, len(x[0]), -1)
-        dv = torch.bmm(dz.mT, x)[..., :N].mT
-        dW, dM, dv = (part.contiguous() for part in (dW, dM, dv))  # the fused optimiser takes memory in order
-        return dW, dM, dv, None, dh0 if ctx.each_trial else dh0.sum(1), None, None, None
+        # the fused optimiser takes memory in order
+        dW = memory(ctx.buffers, "change of W", W, W.shape).copy_(dWM[..., :N])
+        dM, dv = dWM[..., N:].contiguous(), torch.bmm(dz.mT, x)[..., :N].mT.contiguous()
+        return dW, dM, dv, None, dh0 if ctx.each_trial else dh0.sum(1), None, None, None, None
 
 
 def outputs(
@@ -177,14 +195,16 @@ def outputs(
     nonlinearity: str = "tanh",
     h0: Tensor | None = None,
     noise: Tensor | None = None,
+    buffers: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Outputs z (time, network, trial, n_out), differentiable in W, M, v and h0 by `BackThroughTime`.
 
     inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None
     noise: (time, network, trial, N) or None
+    buffers: memory used again by the next call that is given the same dictionary, after this one's gradient is taken
     """
     h0 = weights.W.new_zeros(weights.W.shape[:2]) if h0 is None else h0
-    return BackThroughTime.apply(*weights, inputs, h0, noise, dt, nonlinearity)
+    return BackThroughTime.apply(*weights, inputs, h0, noise, dt, nonlinearity, buffers)
 
 
 @torch.no_grad()
@@ -268,19 +288,22 @@ def train(
     ]
     kind = torch.optim.Adam if optimiser == "adam" else torch.optim.SGD
     step = kind(groups, fused=True)
-    history, norms, kept, diverged = [], [], {}, {}
+    history, norms, kept, diverged, buffers = [], [], {}, {}, {}
     silent = {} if progress else {"disable": True}  # TQDM_DISABLE=1 silences the rest
     for epoch in tqdm(range(epochs), desc=names[0], file=sys.stdout, leave=False, **silent):
         if epoch in snapshots:
             kept[epoch] = weights.W.detach().cpu().clone()
         inputs, targets, mask = trials(epoch)
-        losses = loss(outputs(weights, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0), targets, mask)
+        z = outputs(weights, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0, buffers=buffers)
+        losses = loss(z, targets, mask)
         gradients = torch.autograd.grad(losses.sum(), moving)
         for n, leaf in enumerate(leaves):
             for parameter, gradient in zip(leaf, gradients, strict=True):
                 parameter.grad = gradient[n]
         history.append(losses.detach())
-        norms.append(sum(gradient.square().sum((1, 2)) for gradient in gradients).sqrt())
+        norms.append(
+            torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in gradients]).norm(dim=0)
+        )
         if not torch.isfinite(losses).all():
             lost = [group for group in step.param_groups if not torch.isfinite(losses[group["network"]])]
             diverged |= {names[group["network"]]: epoch for group in lost}

@@ -1,5 +1,8 @@
 """The ensemble against plain loops: gradients, independence of grouping, divergence, bad input."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -174,6 +177,27 @@ def test_training_takes_the_faster_products_only_where_they_are_as_precise(monke
     monkeypatch.setattr(rnn, "onednn_is_precise", lambda: False)
     with rnn.onednn_products():
         assert setting.fp32_precision == "none"
+
+
+GROWTH = """
+import resource, torch
+from interplay import rnn
+from interplay.seeds import seed
+torch.set_num_threads(1)
+used = []
+def trials(epoch):
+    used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return (torch.randn(40, 2, 32, 1), torch.randn(40, 2, 32, 1), torch.ones(40, 2, 32, 1))
+start = rnn.initialise([0.5, 0.9], 256, 1, 1, [seed("m", 0), seed("m", 1)])
+rnn.train(start, trials, epochs=101, lr=1e-4, dt=0.5, progress=False)
+print(used[-1] - used[20])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kB on Linux only")
+def test_memory_does_not_grow_with_the_epochs():
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2_000, "kB in 80 epochs"
 
 
 @pytest.mark.parametrize(

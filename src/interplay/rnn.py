@@ -201,7 +201,7 @@ def outputs(
 
     inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None
     noise: (time, network, trial, N) or None
-    buffers: memory used again by the next call that is given the same dictionary, after this one's gradient is taken
+    buffers: memory that the next call with the same dictionary uses again, that of the gradient of W included
     """
     h0 = weights.W.new_zeros(weights.W.shape[:2]) if h0 is None else h0
     return BackThroughTime.apply(*weights, inputs, h0, noise, dt, nonlinearity, buffers)

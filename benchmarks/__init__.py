@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from interplay import rnn
+from interplay import onednn
 
 REPEATS = 5
 
@@ -31,7 +31,7 @@ def matrix_product(n: int = 2048) -> tuple[Callable[[], object], float]:
     By the faster of the libraries that PyTorch has, as in `rnn.train`.
     """
     a, b, out = torch.randn(n, n), torch.randn(n, n), torch.empty(n, n)
-    return rnn.onednn_products()(lambda: torch.mm(a, b, out=out)), 2.0 * n**3
+    return onednn.products()(lambda: torch.mm(a, b, out=out)), 2.0 * n**3
 
 
 def processor() -> str:

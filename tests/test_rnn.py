@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from interplay import rnn
+from interplay import onednn, rnn
 from interplay.seeds import seed
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -163,8 +163,8 @@ def test_training_takes_the_faster_products_only_where_they_are_as_precise(monke
         return torch.autograd.grad(rnn.loss(z, targets, mask).sum(), W)[0].double()
 
     setting, exact = torch.backends.mkldnn.matmul, gradient(torch.float64)
-    with rnn.onednn_products():
-        assert setting.fp32_precision == ("bf16" if rnn.onednn_is_precise() else "none")
+    with onednn.products():
+        assert setting.fp32_precision == ("bf16" if onednn.is_precise() else "none")
         assert (gradient(torch.float32) - exact).norm() < 1e-5 * exact.norm()
     start = rnn.initialise([0.5], 16, 2, 3, [seed("p", 0)])
     with pytest.raises(ZeroDivisionError):
@@ -173,9 +173,9 @@ def test_training_takes_the_faster_products_only_where_they_are_as_precise(monke
 
     product, rounded = torch.Tensor.__matmul__, lambda x: x.bfloat16().float() if x.dtype is torch.float32 else x
     monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: product(rounded(a), rounded(b)))  # as with AMX
-    assert not rnn.onednn_is_precise.__wrapped__()
-    monkeypatch.setattr(rnn, "onednn_is_precise", lambda: False)
-    with rnn.onednn_products():
+    assert not onednn.is_precise.__wrapped__()
+    monkeypatch.setattr(onednn, "is_precise", lambda: False)
+    with onednn.products():
         assert setting.fp32_precision == "none"
 
 

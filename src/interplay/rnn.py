@@ -5,17 +5,17 @@ the neuronal time constant: `h[k+1] = (1-dt) h[k] + dt (W phi(h[k]) + M u[k] + n
 Tensors of time loops are (time, network, trial, channel); all networks of an ensemble run in the same matrix products.
 """
 
-import functools
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from . import onednn
 
 PHI = {"tanh": torch.tanh, "linear": lambda h: h}
 
@@ -50,41 +50,6 @@ def device(name: str = "auto") -> torch.device:
     if name not in there and not (name == "cuda" and len(there) > 1):
         raise ValueError(f"device {name!r} is not there: choose auto or one of {', '.join(there)}")
     return torch.device(name)
-
-
-@contextmanager
-def leave_to_round() -> Iterator[None]:
-    """Within it, oneDNN may round factors of float32 matrix products on a CPU to bfloat16, and so does the products."""
-    setting = torch.backends.mkldnn.matmul
-    before, setting.fp32_precision = setting.fp32_precision, "bf16"
-    try:
-        yield
-    finally:
-        setting.fp32_precision = before
-
-
-@functools.cache
-def onednn_is_precise() -> bool:
-    """Whether oneDNN, with leave to round, is as precise as float32 here: measured, on one product of each kind.
-
-    Only processors with units for bfloat16 matrices (AMX) make use of the leave.
-    """
-    if not hasattr(torch.backends.mkldnn, "matmul"):  # before PyTorch 2.9
-        return False
-    draw = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(2, n, 256, generator=draw) for n in (32, 256))
-    with leave_to_round():
-        return all((x @ y - x.double() @ y.double()).abs().max() < 1e-3 for x, y in ((a, b), (a, b.mT), (a.mT, a)))
-
-
-@contextmanager
-def onednn_products() -> Iterator[None]:
-    """Within it, float32 matrix products on a CPU go to oneDNN, where it loses no precision; else stay with MKL.
-
-    On processors whose AVX-512 MKL leaves unused it is up to twice as fast.
-    """
-    with leave_to_round() if onednn_is_precise() else nullcontext():
-        yield
 
 
 def initialise(
@@ -243,7 +208,7 @@ def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     return 0.5 * (mask * (targets - z) ** 2).sum((0, 2, 3)) / weight
 
 
-@onednn_products()
+@onednn.products()
 def train(
     weights: Weights,
     trials: Callable[[int], tuple[Tensor, Tensor, Tensor]],

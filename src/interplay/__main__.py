@@ -117,7 +117,7 @@ def print_status(at: str) -> None:
     for name in experiments.EXPERIMENTS:
         kept, total, seconds = experiments.status(name, at)
         left = "time unknown" if math.isnan(seconds) else f"{seconds / 60:.0f} min left"
-        print(f"{name:12} {kept:4} of {total:4} units  {'complete' if kept == total else left}")
+        print(f"{name:27} {kept:4} of {total:4} units  {'complete' if kept == total else left}")
 
 
 def print_claims(as_json: bool) -> None:

@@ -127,7 +127,9 @@ def test_fetch_computes_once_and_again_if_asked_to(tmp_path, monkeypatch):
         assert archive.fetch(path, SETTINGS, compute).double[1] == expected
     assert json.loads(archive.read(path).attrs["settings"]) == SETTINGS
     monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
-    assert archive.fetch(path, SETTINGS, compute).double[1] == 2
+    monkeypatch.setattr(archive, "written", set())  # in another process
+    for expected in (2, 2):  # once
+        assert archive.fetch(path, SETTINGS, compute).double[1] == expected
     monkeypatch.setenv("INTERPLAY_RETRAIN", "0")
     with pytest.raises(ArchiveError, match=r"unit\.nc was made with .*\"N\": 3.* not .*\"N\": 4"):
         archive.fetch(path, SETTINGS | {"N": 4}, compute)

@@ -1,5 +1,7 @@
 """Film reviews: parsing, fetching from a home that breaks off, vectors, the corpus made here, bad data."""
 
+import contextlib
+import errno
 import gzip
 import hashlib
 import http.server
@@ -12,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interplay import corpus, experiments
-from interplay.experiments import words
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="() \n"), min_size=1)
 TREES = st.recursive(
@@ -34,7 +35,19 @@ def test_a_tree_gives_back_its_label_and_words(tree):
 
 
 @pytest.mark.parametrize(
-    "line", ["", "(3 good", "(7 (2 a) (2 b))", "(3 (2 a) (2 b)))", "3 good", "(3 (2 a)) (2 b)", "()", "(3 (2 a) b)"]
+    "line",
+    [
+        "",
+        "(3 good",
+        "(7 (2 a) (2 b))",
+        "(3 (2 a) (2 b)))",
+        "3 good",
+        "(3 (2 a)) (2 b)",
+        "()",
+        "\0",
+        "(3 (2 a) b)",
+        "(3 (2 (2 a) (2 b) (2 c)))",
+    ],
 )
 def test_what_is_no_tree_is_refused(line):
     with pytest.raises(ValueError):
@@ -128,8 +141,22 @@ def test_missing_or_damaged_vectors_get_one_sentence(reviews):
     put_vectors(reviews, STAND_IN, [("film", np.ones(100)), ("good", np.ones(99))])
     with pytest.raises(corpus.DataError, match="line 2 .* 99 numbers"):
         corpus.word_vectors(["film"])
-    cut(put_vectors(reviews, STAND_IN, [("film", np.ones(100))]))
+    put_vectors(reviews, STAND_IN, [("film", [*np.ones(99), np.nan])])
+    with pytest.raises(corpus.DataError, match="line 1 .* not a word and 100 numbers"):
+        corpus.word_vectors(["film"])
+    path = put_vectors(reviews, STAND_IN, [("film", np.ones(100))])
+    whole = path.read_bytes()
+    for at in range(len(whole)):  # wherever a byte is changed
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        with contextlib.suppress(corpus.DataError):
+            corpus.word_vectors(["film"])
+    path.write_bytes(whole)
+    cut(path)
     with pytest.raises(corpus.DataError, match="cannot be read"):
+        corpus.word_vectors(["film"])
+    glove = put_vectors(reviews, "glove/glove.6B.100d.txt", [("film", np.ones(100)), ("good", np.ones(100))])
+    glove.write_bytes(glove.read_bytes()[:-300])  # half copied, in a word that nobody asked for
+    with pytest.raises(corpus.DataError, match="line 2"):
         corpus.word_vectors(["film"])
 
 
@@ -195,16 +222,39 @@ def test_a_wrong_checksum_leaves_a_clean_cache(home, tmp_path):
     home(b"not what it was", checksum="0" * 64)
     with pytest.raises(corpus.DataError, match="checksum"):
         corpus.home_of("file.zip")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file.zip.lock"]  # empty
 
 
-def test_where_nothing_can_be_had_a_made_corpus_takes_its_place(home, monkeypatch):
+def test_what_cannot_be_had_is_named_and_nothing_is_kept_in_its_place(home, monkeypatch, tmp_path):
     home(b"")
     monkeypatch.setattr(corpus, "HOMES", {corpus.TREES: ("http://127.0.0.1:9/nobody.zip", "sha256:" + "0" * 64)})
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "results"))
     corpus.treebank.cache_clear()
-    with pytest.warns(UserWarning, match=r"nobody.zip cannot be had .*a corpus made here"):
-        data = words.find({"corpus": "SST-2"})
+    for name in ("sentiment-data", "sentiment-networks"):
+        with pytest.raises(corpus.UnreachableError, match=r"nobody.zip cannot be had .*INTERPLAY_DATA"):
+            experiments.load(name, "lite")
+    assert not list((tmp_path / "results").rglob("*.nc"))
+    data = experiments.load("sentiment-data", "smoke")  # what the chapter shows then
     assert str(data.corpus.values) == "made" and str(data.vectors.values) == "random"
+
+
+def test_a_full_disk_is_not_a_home_that_does_not_answer(home, monkeypatch):
+    home(b"reviews")
+    monkeypatch.setattr(corpus, "receive", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(corpus.DataError, match="No space left") as fault:
+        corpus.home_of("file.zip")
+    assert not isinstance(fault.value, corpus.UnreachableError)
+
+
+def test_processes_that_start_together_fetch_once(home):
+    content = np.random.RandomState(2).bytes(2_000_000)
+    home(content)
+    threads = [threading.Thread(target=corpus.home_of, args=("file.zip",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert corpus.home_of("file.zip").read_bytes() == content and Home.asked == [0]
 
 
 def polarity(clause: list[str]) -> int:

@@ -1,7 +1,9 @@
 """The network that reads: its equations written out, batches, truncation, a training that is killed and goes on."""
 
 import io
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from torch import sigmoid, tanh
 from interplay import archive, corpus, experiments, sentiment
 from interplay.claims import sentiment as ledger
 from interplay.experiments import sentiment as experiment
+from interplay.experiments import words as kept_words
 from interplay.seeds import seed
 
 WORDS = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
@@ -226,13 +229,15 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
     unit = experiment.units("networks", "smoke")[0]
     path = tmp_path / "LSTM_s0.checkpoint"
     made, _ = reader()
-    experiment.save(path, unit, made, sentiment.Course(3, {}, [[0.0] * 4]), {}, 7.0)
-    assert experiment.resume(path, unit)["course"][0] == 3
-    with pytest.raises(archive.ArchiveError, match="other settings"):
-        experiment.resume(path, unit | {"lr": 1.0})
+    of = {"unit": json.dumps(unit), "words": "of one kind"}
+    experiment.save(path, of, made, sentiment.Course(3, {}, [[0.0] * 4]), {}, 7.0)
+    assert experiment.resume(path, of)["course"][0] == 3
+    for other in ({"unit": json.dumps(unit | {"lr": 1.0})}, {"words": "of another"}):
+        with pytest.raises(archive.ArchiveError, match="other settings or words"):
+            experiment.resume(path, of | other)
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.warns(UserWarning, match=r"LSTM_s0.checkpoint is damaged .* starts afresh"):
-        assert experiment.resume(path, unit) is None
+        assert experiment.resume(path, of) is None
     assert not path.exists() and path.with_name(path.name + ".damaged").exists()
 
 
@@ -262,3 +267,26 @@ def test_initial_weights_that_changed_are_refused(whole, monkeypatch):
     monkeypatch.setattr(experiment, "seed", lambda *labels: seed(*labels, "changed"))
     with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 have digest"):
         experiment.network("LSTM", 0, "networks", "smoke")
+
+
+def test_a_network_is_not_given_other_words_than_it_was_trained_on(whole, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
+    data = experiments.load("sentiment-data", "smoke")
+    other = data.assign(codes=data.codes.copy(data=np.roll(data.codes.values, 1)), vectors="other")
+    monkeypatch.setattr(kept_words, "kept", lambda *_: other)
+    with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 was trained on made with random vectors, not .* other\)"):
+        experiment.network("LSTM", 0, "networks", "smoke")
+
+
+def test_training_anew_trains_every_network_once(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole, tmp_path / "old")
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "old"))
+    monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
+    trained, train = [], experiment.train
+    monkeypatch.setattr(experiment, "train", lambda unit, device: trained.append(unit["unit"]) or train(unit, device))
+    monkeypatch.setitem(experiment.EPOCHS, "smoke", 1)
+    monkeypatch.setitem(experiment.SIZE, "smoke", experiment.SIZE["smoke"] | {"hidden": 4})
+    for kind in ("networks", "measures"):
+        experiments.load(f"sentiment-{kind}", "smoke")
+    experiment.network("LSTM", 0, "networks", "smoke")
+    assert trained == ["LSTM_s0", "LSTM_s1"]

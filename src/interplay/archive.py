@@ -27,6 +27,7 @@ import platformdirs
 import xarray as xr
 
 FORMAT = 1
+written: set[Path] = set()  # in this process
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -125,6 +126,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             kept.flush()
             os.fsync(kept.fileno())
         part.replace(path)
+        written.add(path)
     except OSError as fault:
         raise ArchiveError(f"{path} could not be kept ({fault.strerror}): what was there is untouched") from fault
     finally:
@@ -164,12 +166,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def kept(path: Path, settings: dict) -> xr.Dataset | None:
-    """The result at `path`, None if it has to be computed: it is not there, or `INTERPLAY_RETRAIN` is 1.
+    """The result at `path`, None if it has to be computed: it is not there, or `INTERPLAY_RETRAIN` is 1 and it is old.
 
     A damaged file is named in a warning and set aside as `*.damaged`.
     Raises `ArchiveError` if what is kept was made with other settings.
     """
-    if not path.exists() or os.environ.get("INTERPLAY_RETRAIN") == "1":
+    if not path.exists() or (os.environ.get("INTERPLAY_RETRAIN") == "1" and path not in written):
         return None
     try:
         data = read(path)

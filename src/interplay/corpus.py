@@ -8,6 +8,7 @@ import os
 import re
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import platformdirs
 import requests
+from filelock import FileLock
 from tqdm import tqdm
 
 from .seeds import seed
@@ -63,13 +65,17 @@ def home_of(name: str) -> Path:
     url, checksum = HOMES[name]
     folder = Path(platformdirs.user_cache_dir("interplay")) / "data"
     try:
-        return Path(pooch.retrieve(url, checksum, fname=name, path=folder, downloader=download))
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{name}.lock"):  # processes that start together would write the same part
+            return Path(pooch.retrieve(url, checksum, fname=name, path=folder, downloader=download))
     except ValueError as fault:
         raise DataError(f"{url} has not the checksum it had ({checksum}): nothing of it was kept") from fault
-    except (requests.RequestException, OSError) as fault:
+    except requests.RequestException as fault:
         raise UnreachableError(
             f"{url} cannot be had ({type(fault).__name__}): name a folder that holds the data in INTERPLAY_DATA"
         ) from fault
+    except OSError as fault:
+        raise DataError(f"{folder} cannot keep {name} ({fault.strerror}): mend its permissions or space") from fault
 
 
 def download(url: str, output: str, _: object) -> None:
@@ -120,12 +126,13 @@ def given(*names: str) -> Path | None:
 
 def tree(line: str) -> tuple[int, list[str]]:
     """Label 0 to 4 and words of one binary tree, such as `(3 (2 Good) (2 film))`; raises ValueError if it is none."""
-    leaves = re.findall(r"\([0-4] ([^() ]+)\)", line)
-    depth = np.cumsum([(c == "(") - (c == ")") for c in line.strip()])
-    whole = len(depth) and depth[-1] == 0 and (depth[:-1] > 0).all()
-    if not whole or len(re.findall(r"\([0-4] ", line)) != line.count("(") or line.count("(") != 2 * len(leaves) - 1:
-        raise ValueError("not a labelled tree")
-    return int(line[1]), leaves
+    leaf, pair = r"\([0-4] ([^() ]+)\)", "\\([0-4] \0 \0\\)"
+    rest, folded = re.sub(leaf, "\0", line.strip()), 1
+    while folded:  # two leaves are one, until the root is left
+        rest, folded = re.subn(pair, "\0", rest)
+    if rest != "\0" or not line.strip().startswith("("):
+        raise ValueError("not a labelled binary tree")
+    return int(line.strip()[1]), re.findall(leaf, line)
 
 
 @cache
@@ -176,7 +183,7 @@ def lines(path: Path, member: str) -> Iterator[str]:
                 gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as text
             ):
                 yield from (line.rstrip("\n") for line in text)
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError, UnicodeDecodeError) as fault:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError) as fault:
         raise DataError(f"{path} cannot be read ({type(fault).__name__}): move it away and get it again") from fault
 
 
@@ -193,14 +200,16 @@ def word_vectors(words: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
     name = "GloVe 6B 100d" if "glove" in path.name else "skip-gram of film reviews 100d"
     for number, line in enumerate(lines(path, "glove.6B.100d.txt"), 1):
         word, *numbers = line.rstrip().split(" ")
+        if len(numbers) != DIMENSION:  # also of words that are not asked for: the end of a file cut short
+            raise DataError(f"line {number} of {path} has {len(numbers)} numbers, but must have {DIMENSION}")
         if name.startswith("GloVe") and word not in place:
             continue
         try:
             vector = np.array(numbers, np.float32)
-        except ValueError as fault:
-            raise DataError(f"line {number} of {path} is not a word and {DIMENSION} numbers: {line[:40]!r}") from fault
-        if vector.shape != (DIMENSION,):
-            raise DataError(f"line {number} of {path} has {len(vector)} numbers, but must have {DIMENSION}")
+        except ValueError:
+            vector = np.array(np.nan)
+        if not np.isfinite(vector).all():
+            raise DataError(f"line {number} of {path} is not a word and {DIMENSION} numbers: {line[:40]!r}")
         norms.append(np.linalg.norm(vector))
         if word in place:
             found[place[word]], has[place[word]] = vector, True

@@ -98,7 +98,8 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     read, labels = words.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
     path = archive.checkpoint(where(f"sentiment-{unit['kind']}", unit, unit["scale"]))
-    found = resume(path, unit)
+    of = {"unit": json.dumps(unit, sort_keys=True), "words": words.digest(data)}
+    found = resume(path, of)
     course, snapshots, spent = None, {}, 0.0
     if found:
         sentiment.put(made, found["weights"])
@@ -110,7 +111,7 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
         if course.epoch in (*SNAPSHOTS, unit["epochs"]) and unit["kind"] == "networks":
             snapshots[course.epoch] = snapshot(made, before, held)
         if time.monotonic() - saved > SAVE_EVERY:
-            save(path, unit, made, course, snapshots, spent + time.monotonic() - began)
+            save(path, of, made, course, snapshots, spent + time.monotonic() - began)
             saved = time.monotonic()
 
     history = sentiment.train(
@@ -124,17 +125,20 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 def save(
-    path: Path, unit: dict, made: sentiment.Reader, course: sentiment.Course, snapshots: dict, seconds: float
+    path: Path, of: dict, made: sentiment.Reader, course: sentiment.Course, snapshots: dict, seconds: float
 ) -> None:
     """Keep what a training goes on from, whole or not at all."""
     buffer = io.BytesIO()
-    state = {"unit": json.dumps(unit, sort_keys=True), "weights": sentiment.weights(made), "course": tuple(course)}
+    state = of | {"weights": sentiment.weights(made), "course": tuple(course)}
     torch.save(state | {"snapshots": snapshots, "seconds": seconds}, buffer)
     archive.write_bytes(path, buffer.getvalue())
 
 
-def resume(path: Path, unit: dict) -> dict | None:
-    """What was kept of the same unit's training, None if there is none; a damaged file is set aside with a warning."""
+def resume(path: Path, of: dict) -> dict | None:
+    """What was kept of the same training (`of`: its unit and words), None if there is none.
+
+    A damaged file is set aside with a warning; ArchiveError if what is kept is of another training.
+    """
     if not path.exists():
         return None
     try:
@@ -143,8 +147,8 @@ def resume(path: Path, unit: dict) -> dict | None:
         path.replace(aside := path.with_name(path.name + ".damaged"))
         warnings.warn(f"{fault}; set aside as {aside.name}, training starts afresh", stacklevel=2)
         return None
-    if state["unit"] != json.dumps(unit, sort_keys=True):
-        raise archive.ArchiveError(f"{path} is of a training with other settings: move it away")
+    if any(state.get(name) != value for name, value in of.items()):
+        raise archive.ArchiveError(f"{path} is of a training with other settings or words: move it away")
     return state
 
 
@@ -187,6 +191,7 @@ def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, histor
         "course_accuracy": (("snapshot",), [taken["accuracy"] for taken in snapshots.values()]),
         "course_accuracy_at_rank": (("snapshot", "what", "rank"), [taken["at_rank"] for taken in snapshots.values()]),
         "before_digest": ((), digest(before)),
+        "words_digest": ((), words.digest(data)),
         "corpus": ((), str(data.corpus.values)),
         "vectors": ((), str(data.vectors.values)),
     }
@@ -215,7 +220,7 @@ def network(
     """A trained network ready to read, its weights before and after; computed first if it is not kept.
 
     kind: "networks" (the paper's protocol) or "matched"
-    Raises ValueError if there is no such network, ArchiveError if the initial weights are not what they were.
+    Raises ValueError if there is no such network, ArchiveError if initial weights or words are not what they were.
     """
     from . import fetch, scale
 
@@ -229,8 +234,14 @@ def network(
 
 def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """A network of a unit from what was kept of it: ready to read, and its weights before and after."""
-    made, before = reader(unit, words.kept(unit["words"], unit["scale"]))
+    read = words.kept(unit["words"], unit["scale"])
+    made, before = reader(unit, read)
     data = kept.sel(cell=unit["cell"], sample=unit["sample"])
+    if words.digest(read) != str(data.words_digest.values):
+        raise archive.ArchiveError(
+            f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "
+            f"kept now ({read.corpus.values}, {read.vectors.values}): move its results away"
+        )
     if (found := digest(before)) != (wanted := str(data.before_digest.values)):
         raise archive.ArchiveError(
             f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
@@ -253,7 +264,8 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
     network = unit["network"]
     made, before, _ = restore(network, fetch(f"sentiment-{network['kind']}", network, unit["scale"]))
     made.to(device)
-    read, labels = words.sentences(words.kept(network["words"], unit["scale"]), device)
+    text = words.kept(network["words"], unit["scale"])
+    read, labels = words.sentences(text, device)
     held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in ("validation", "test")}
     on = {name: part.to(device) for name, part in before.items()}
     look = lambda: [sentiment.evaluate(made, part) for part in held.values()]
@@ -267,6 +279,8 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
             "accuracy_at_rank": (dims, found[..., 1]),
             "loss": (("split",), full[:, 0]),
             "accuracy": (("split",), full[:, 1]),
+            "corpus": ((), str(text.corpus.values)),
+            "vectors": ((), str(text.vectors.values)),
         },
         {"what": list(WHAT), "rank": unit["ranks"], "split": list(held)},
     )

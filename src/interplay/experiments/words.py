@@ -1,6 +1,6 @@
 """The words that the networks of `sentiment` read: a vocabulary with vectors, kept with the results."""
 
-import warnings
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -16,21 +16,17 @@ UNKNOWN, PADDING = "<unk>", "<pad>"
 def find(unit: dict) -> xr.Dataset:
     """The vocabulary of the training sentences, most frequent first, with vectors; sizes and coverage of the splits.
 
-    Where neither reviews nor vectors can be had: the corpus made here, with random vectors, and a warning.
+    Raises DataError if reviews or vectors cannot be had or read.
     """
-    try:
-        chosen = corpus_of(unit["corpus"])
-        counts = Counter(word for sentence in chosen.sentences["train"] for word in sentence)
-        words = sorted(counts, key=lambda word: (-counts[word], word))
-        random = np.random.RandomState(np.random.MT19937(seed("word vectors")))
-        vectors = random.standard_normal((len(words), corpus.DIMENSION)).astype(np.float32)
-        has, name = np.zeros(len(words), bool), "random"
-        if chosen.name != "made":
-            found, has, name = corpus.word_vectors(words)
-            vectors[has] = found[has]
-    except corpus.UnreachableError as fault:
-        warnings.warn(f"{fault}; a corpus made here takes its place", stacklevel=2)
-        return find(unit | {"corpus": "made"})
+    chosen = corpus_of(unit["corpus"])
+    counts = Counter(word for sentence in chosen.sentences["train"] for word in sentence)
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    random = np.random.RandomState(np.random.MT19937(seed("word vectors")))
+    vectors = random.standard_normal((len(words), corpus.DIMENSION)).astype(np.float32)
+    has, name = np.zeros(len(words), bool), "random"
+    if chosen.name != "made":
+        found, has, name = corpus.word_vectors(words)
+        vectors[has] = found[has]
     step = np.abs(vectors).max() / 32767
     codes = np.vstack([np.zeros((2, corpus.DIMENSION)), np.round(vectors / step)]).astype(np.int16)
     known = dict(zip(words, has))
@@ -60,6 +56,12 @@ def kept(unit: dict, scale: str) -> xr.Dataset:
     from . import fetch  # another experiment's results
 
     return fetch("sentiment-data", unit, scale)
+
+
+def digest(data: xr.Dataset) -> str:
+    """What a network's words are held to: the start of the SHA-256 of words and vectors."""
+    text = "\n".join(data.word.values.tolist()).encode()
+    return hashlib.sha256(text + data.codes.values.astype(np.int16).tobytes()).hexdigest()[:16]
 
 
 def vectors(data: xr.Dataset) -> torch.Tensor:

@@ -21,7 +21,7 @@ class Claim:
     """One claim.  `measure` gives one value a sample, from kept results; `low` ... `high` is the accepted mean.
 
     `expected` says the same range in words and units; `figure` is the page and label that shows it; `note` says what
-    was found where the claim differs.
+    was found, and stands in the ledger where the claim differs.
     """
 
     id: str
@@ -56,7 +56,7 @@ def row(claim: Claim) -> dict:
         "expected": claim.expected,
         "verdict": "not reproduced" if not len(samples) else "holds" if holds else "differs",
         "figure": claim.figure,
-        "note": claim.note,
+        "note": claim.note if len(samples) and not holds else "",
     }
 
 

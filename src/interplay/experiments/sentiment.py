@@ -1,8 +1,9 @@
 """Recurrent networks trained on film reviews, and how few directions their change needs (Schuessler et al. Figure 5).
 
 Kinds: `data` finds words and vectors; `networks` trains LSTMs by the paper's protocol, `matched` LSTMs, GRUs and RNNs
-until they know the training sentences as well as the paper's network did; `measures` and `matched-measures` cut each of
-them to every rank.
+until they know the training sentences as well as the paper's network did, `noise` LSTMs to the same point with word
+vectors that mean nothing.  `measures`, `matched-measures` and `noise-measures` cut each of them to every rank, `probes`
+takes their random start away.
 """
 
 import hashlib
@@ -21,12 +22,13 @@ from ..seeds import seed
 from ..sentiment import MATRICES
 from . import words
 
-KINDS = ("data", "networks", "measures", "matched", "matched-measures")
+KINDS = ("data", "networks", "measures", "matched", "matched-measures", "noise", "noise-measures", "probes")
 SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
     "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "samples": 3},
     "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "samples": 1},
     "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "samples": 2},
 }
+MATCHED = {"paper": 8, "lite": 1, "smoke": 2}  # LSTMs of that stage: the two cuts differ by little there
 EPOCHS = {"paper": 500, "lite": 10, "smoke": 4}
 UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x EPOCHS at most
 SNAPSHOTS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500)
@@ -41,17 +43,30 @@ def units(kind: str, scale: str) -> list[dict]:
     words = {"kind": "data", "unit": "words", "corpus": size["corpus"]}
     if kind == "data":
         return [words]
-    stop = {"kind": "networks", "epochs": EPOCHS[scale]}
-    if kind.startswith("matched"):
-        stop = {"kind": "matched", "epochs": 5 * EPOCHS[scale], "until": UNTIL[scale]}
-    made = []
-    for sample in range(SIZE[scale]["samples"]):
-        for cell in sentiment.CELLS if kind.startswith("matched") else ("LSTM",):
-            own = {"unit": f"{cell}_s{sample}", "cell": cell, "sample": sample, "words": words}
-            network = own | size | stop
-            measured = {"kind": kind, "unit": own["unit"], "scale": scale, "ranks": ranks(size["hidden"])}
-            made.append(measured | {"network": network} if "measures" in kind else network)
-    return made
+    if kind == "probes":
+        stages = [network for stage in ("networks", "matched") for network in units(stage, scale)]
+        return [
+            {"kind": kind, "unit": f"{network['kind']}_{network['unit']}", "scale": scale, "ranks": [2, 5, 10]}
+            | {"sentences": 600, "network": network}
+            for network in stages
+        ]
+    if kind.endswith("measures"):
+        measured = {"kind": kind, "scale": scale, "ranks": ranks(size["hidden"])}
+        stage = "networks" if kind == "measures" else kind.removesuffix("-measures")
+        return [measured | {"unit": network["unit"], "network": network} for network in units(stage, scale)]
+    stop = {"kind": kind, "epochs": EPOCHS[scale]}
+    if kind != "networks":
+        stop |= {"epochs": 5 * EPOCHS[scale], "until": UNTIL[scale]}
+    if kind == "noise":
+        stop |= {"vectors": "noise"}
+    number = dict.fromkeys(sentiment.CELLS if kind == "matched" else ("LSTM",), SIZE[scale]["samples"])
+    if kind == "matched":
+        number["LSTM"] = MATCHED[scale]
+    return [
+        {"unit": f"{cell}_s{sample}", "cell": cell, "sample": sample, "words": words} | size | stop
+        for cell, many in number.items()
+        for sample in range(many)
+    ]
 
 
 def work(unit: dict) -> float:
@@ -60,7 +75,7 @@ def work(unit: dict) -> float:
         return 0.01
     network = unit.get("network", unit)
     each = {"LSTM": 1.0, "GRU": 1.3, "RNN": 0.5}[network["cell"]] * network["hidden"] ** 2
-    epochs = min(network["epochs"], 30) if network["kind"] == "matched" else network["epochs"]
+    epochs = min(network["epochs"], 30) if "until" in network else network["epochs"]
     return each * (0.4 * len(unit["ranks"]) if "network" in unit else epochs)
 
 
@@ -74,12 +89,17 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, labelled by cell and sample."""
     if unit["kind"] == "data":
         return words.find(unit)
-    return measure(unit, device) if "network" in unit else train(unit, device)
+    if "network" in unit:
+        from . import reading  # which reads the networks of this module
+
+        return (reading.probe if unit["kind"] == "probes" else reading.measure)(unit, device)
+    return train(unit, device)
 
 
 def reader(unit: dict, data: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor]]:
     """The network of a unit before training, and its weights."""
-    made = sentiment.Reader(words.vectors(data), unit["cell"], unit["hidden"])
+    vectors = words.noise(data) if unit.get("vectors") == "noise" else words.vectors(data)
+    made = sentiment.Reader(vectors, unit["cell"], unit["hidden"])
     return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
 
 
@@ -193,7 +213,7 @@ def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, histor
         "before_digest": ((), digest(before)),
         "words_digest": ((), words.digest(data)),
         "corpus": ((), str(data.corpus.values)),
-        "vectors": ((), str(data.vectors.values)),
+        "vectors": ((), unit.get("vectors", str(data.vectors.values))),
     }
     coords = {
         "bias": biases,
@@ -219,7 +239,7 @@ def network(
 ) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """A trained network ready to read, its weights before and after; computed first if it is not kept.
 
-    kind: "networks" (the paper's protocol) or "matched"
+    kind: "networks" (the paper's protocol), "matched" or "noise"
     Raises ValueError if there is no such network, ArchiveError if initial weights or words are not what they were.
     """
     from . import fetch, scale
@@ -255,33 +275,3 @@ def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, t
     }
     sentiment.put(made, after)
     return made.eval(), before, after
-
-
-def measure(unit: dict, device: torch.device) -> xr.Dataset:
-    """One network with W1, U2 and W2 cut to every rank: loss and accuracy on validation and test sentences."""
-    from . import fetch
-
-    network = unit["network"]
-    made, before, _ = restore(network, fetch(f"sentiment-{network['kind']}", network, unit["scale"]))
-    made.to(device)
-    text = words.kept(network["words"], unit["scale"])
-    read, labels = words.sentences(text, device)
-    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in ("validation", "test")}
-    on = {name: part.to(device) for name, part in before.items()}
-    look = lambda: [sentiment.evaluate(made, part) for part in held.values()]
-    cut = [sentiment.against_rank(made, on, unit["ranks"], what, look) for what in WHAT]
-    found = np.array(cut, np.float32)  # what, rank, split, (loss, accuracy)
-    full = np.array(look(), np.float32)
-    dims = ("what", "rank", "split")
-    data = xr.Dataset(
-        {
-            "loss_at_rank": (dims, found[..., 0]),
-            "accuracy_at_rank": (dims, found[..., 1]),
-            "loss": (("split",), full[:, 0]),
-            "accuracy": (("split",), full[:, 1]),
-            "corpus": ((), str(text.corpus.values)),
-            "vectors": ((), str(text.vectors.values)),
-        },
-        {"what": list(WHAT), "rank": unit["ranks"], "split": list(held)},
-    )
-    return data.expand_dims(cell=[network["cell"]], sample=[network["sample"]])

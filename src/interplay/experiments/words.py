@@ -69,6 +69,13 @@ def vectors(data: xr.Dataset) -> torch.Tensor:
     return torch.from_numpy((data.codes.values * float(data.step)).astype(np.float32))
 
 
+def noise(data: xr.Dataset) -> torch.Tensor:
+    """Vectors (word, channel) that mean nothing: normal numbers for every word, zeros where `vectors` has them."""
+    rng = np.random.RandomState(np.random.MT19937(seed("vectors of noise")))
+    drawn = rng.standard_normal(data.codes.shape).astype(np.float32)
+    return torch.from_numpy(drawn * (np.arange(len(drawn)) > 1)[:, None])
+
+
 def numbered(data: xr.Dataset, sentences: list[list[str]]) -> list[torch.Tensor]:
     """Sentences as numbers of words; unknown ones are 0."""
     place = {word: i for i, word in enumerate(data.word.values.tolist())}

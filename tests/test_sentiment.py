@@ -17,7 +17,6 @@ import xarray as xr
 from torch import sigmoid, tanh
 
 from interplay import archive, corpus, experiments, sentiment
-from interplay.claims import sentiment as ledger
 from interplay.experiments import sentiment as experiment
 from interplay.experiments import words as kept_words
 from interplay.seeds import seed
@@ -144,12 +143,11 @@ def test_paper_scale_is_the_protocol_of_the_paper():
     assert matched == {(cell, sample) for cell in sentiment.CELLS for sample in range(8 if cell == "LSTM" else 3)}
 
 
-def test_the_rank_that_is_enough_is_the_one_from_which_accuracy_stays(monkeypatch):
-    curves = xr.DataArray([[0.5, 0.8, 0.6, 0.795, 0.8], [0.5, 0.6, 0.7, 0.7, 0.7]], dims=("sample", "rank"))
-    kept = xr.Dataset({"accuracy_at_rank": curves.expand_dims(what=["change"]), "accuracy": ("sample", [0.8, 0.8])})
-    kept = kept.assign_coords(rank=[0, 2, 4, 8, 16])
-    monkeypatch.setattr(ledger, "cuts", lambda stage, split: kept)
-    np.testing.assert_array_equal(ledger.first_rank("change"), [8, np.nan])
+def test_the_rank_that_is_enough_is_the_one_from_which_accuracy_stays():
+    curves = [[0.5, 0.8, 0.6, 0.795, 0.8], [0.5, 0.6, 0.7, 0.7, 0.7], [0.9, 0.9, 0.9, 0.9, 0.9]]
+    accuracy = xr.DataArray(curves, {"rank": [0, 2, 4, 8, 16]}, ("sample", "rank"))
+    np.testing.assert_array_equal(sentiment.rank_enough(accuracy, 0.79), [8, np.nan, 0])
+    np.testing.assert_array_equal(sentiment.rank_enough(accuracy.T, accuracy.isel(rank=-1)), [16, 4, 0])
 
 
 def test_bad_names_get_one_sentence():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
@@ -157,6 +158,13 @@ def against_rank(
         return found
     finally:
         put(reader, after)
+
+
+def rank_enough(accuracy: xr.DataArray, level: xr.DataArray | float) -> xr.DataArray:
+    """Smallest rank from which on `accuracy` (..., rank) stays at `level` or above; NaN where there is none."""
+    reached = (accuracy >= level).transpose(..., "rank")
+    stays = np.logical_and.accumulate(reached.values[..., ::-1], axis=-1)[..., ::-1]
+    return reached["rank"].where(reached.copy(data=stays)).min("rank")
 
 
 class Course(NamedTuple):

@@ -23,8 +23,9 @@ def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, di
     made.to(device)
     text = words.kept(network["words"], unit["scale"])
     read, labels = words.sentences(text, device)
-    few = {split: unit.get("sentences") if split == "train" else None for split in read}
-    held = {split: list(sentiment.batches(read[split][: few[split]], labels[split], 256)) for split in read}
+    some = np.linspace(0, len(read["train"]) - 1, unit.get("sentences", 0)).astype(int)  # they come sorted by label
+    read["train"], labels["train"] = [read["train"][i] for i in some], labels["train"][some]
+    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in read if read[split]}
     put = lambda weights: {name: part.to(device) for name, part in weights.items()}
     return made, put(before), put(after), held, text
 
@@ -60,7 +61,7 @@ def probe(unit: dict, device: torch.device) -> xr.Dataset:
     """One network without its start, or with another; how often few directions decide as all; the first gradient.
 
     Start and change of W1, U2 and W2 are meant, the rest stays as trained; another start is the same with its entries
-    shuffled.  The gradient of W2 is that of the untrained network, over the unit's number of training sentences.
+    shuffled.  The gradient of W2 is that of the untrained network, over some of the training sentences, evenly picked.
     """
     made, before, after, held, _ = opened(unit, device)
     where = ("probe", unit["network"]["kind"], unit["network"]["cell"], unit["network"]["sample"])

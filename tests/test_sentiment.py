@@ -260,6 +260,42 @@ def test_a_kept_network_reads_as_it_did_when_it_was_trained(whole, monkeypatch):
     np.testing.assert_allclose(kept[: len(values)], values, atol=1e-3)
 
 
+def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
+    unit = next(u for u in experiment.units("probes", "smoke") if u["unit"] == "networks_LSTM_s0")
+    found = experiment.compute(unit, torch.device("cpu")).isel(cell=0, sample=0, stage=0)
+    measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
+    np.testing.assert_allclose(found.loss.sel(without="all"), measured.loss, rtol=1e-5)
+    made, before, after = experiment.network("LSTM", 0, "networks", "smoke")
+    kept = kept_words.kept(unit["network"]["words"], "smoke")
+    read, labels = kept_words.sentences(kept, torch.device("cpu"))
+    held = list(sentiment.batches(read["test"], labels["test"], 64))
+    sentiment.put(made, {name: after[name] - before[name] for name in ("W1", "U2", "W2")})
+    alone = sentiment.evaluate(made, held)[0]
+    assert float(found.loss.sel(without="the change alone", split="test")) == pytest.approx(alone, rel=1e-4)
+    sentiment.put(made, before)
+    picked = np.linspace(0, len(read["train"]) - 1, unit["sentences"]).astype(int)
+    made.zero_grad()
+    logits = torch.stack([made.word_by_word(read["train"][i])[-1] for i in picked])
+    torch.nn.functional.binary_cross_entropy_with_logits(logits, labels["train"][picked]).backward()
+    U, s, _ = torch.linalg.svd(made.cell.weight_hh_l1.grad[2 * 32 : 3 * 32])  # of the cell gate
+    of = found.sel(gate="cell")
+    cosine = abs(U[:, 0] @ before["readout.weight"][0]) / before["readout.weight"].norm()
+    expected = [float(s.norm()), float(s[1] / s[0]), float(cosine)]
+    np.testing.assert_allclose([of.gradient_norm, of.gradient_ratio, of.gradient_cosine], expected, rtol=1e-3)
+
+
+def test_networks_on_noise_read_noise(whole, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
+    kept = kept_words.kept(experiment.units("data", "smoke")[0], "smoke")
+    vectors = {kind: experiment.reader(experiment.units(kind, "smoke")[0], kept)[0].embedding.weight
+               for kind in ("matched", "noise")}  # fmt: skip
+    torch.testing.assert_close(vectors["matched"], kept_words.vectors(kept))
+    noise = vectors["noise"]
+    assert noise.shape == vectors["matched"].shape and not noise[:2].any()
+    assert abs(noise[2:].std() - 1) < 0.05 and not torch.isclose(noise, vectors["matched"])[2:].any(1).all()
+
+
 def test_initial_weights_that_changed_are_refused(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
     monkeypatch.setattr(experiment, "seed", lambda *labels: seed(*labels, "changed"))

@@ -44,9 +44,9 @@ def kept(tmp_path) -> Path:
 
 
 @contextlib.contextmanager
-def powerless(place: Path):
-    """No right to write in `place`; root, whom permissions do not stop, becomes nobody for a while."""
-    place.chmod(0o555)
+def powerless(place: Path, rights: int = 0o555):
+    """No right to write in `place`, or those given; root, whom rights do not stop, becomes nobody for a while."""
+    place.chmod(rights)
     if root := os.geteuid() == 0:
         os.seteuid(65534)
     try:
@@ -58,14 +58,19 @@ def powerless(place: Path):
 
 
 @contextlib.contextmanager
-def full_disk(size: int):
-    """No file grows beyond `size` bytes: write() fails in the middle, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+def at_most(what: int, number: int):
+    """A limit of this process, for a while."""
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (number, before[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(what, before)
+
+
+def full_disk(size: int):
+    """No file grows beyond `size` bytes: write() fails in the middle, as on a full disk."""
+    return at_most(resource.RLIMIT_FSIZE, size)
 
 
 def test_what_is_read_is_what_was_written(kept):
@@ -148,6 +153,28 @@ def test_damaged_file_is_set_aside_and_computed_again(kept):
     assert archive.read(kept).equals(result(2))
     assert kept.with_name("unit.nc.damaged").read_bytes() == cut
     assert other.read_bytes() == good
+
+
+def test_a_good_file_that_cannot_be_read_now_stays_where_it_is():
+    """No right to read it, no file handle left, another version: nothing that computing again would mend."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name, data in {"unit.nc": result(), "other.nc": result().assign_attrs(format=99)}.items():
+            archive.write(place / name, data)
+        before = (place / "unit.nc").read_bytes()
+        faults = [
+            ("unit.nc", r"cannot be read \(Permission denied\): it is left as it is", powerless(place, 0o777)),
+            ("unit.nc", r"cannot be read \(Too many open files\)", at_most(resource.RLIMIT_NOFILE, 0)),
+            ("other.nc", "has format 99", contextlib.nullcontext()),
+        ]
+        (place / "unit.nc").chmod(0)
+        for name, says, fault in faults:
+            with fault, pytest.raises(ArchiveError, match=f"{name} {says}") as caught:
+                archive.fetch(place / name, SETTINGS, lambda: pytest.fail("computed in vain"))
+            assert "\n" not in str(caught.value)
+        assert sorted(path.name for path in place.iterdir()) == ["other.nc", "unit.nc"]
+        (place / "unit.nc").chmod(0o644)
+        assert (place / "unit.nc").read_bytes() == before
 
 
 def test_read_only_folder_is_said_before_any_work_and_nothing_is_touched():

@@ -35,6 +35,10 @@ class ArchiveError(RuntimeError):
     """A result that cannot be read or kept; the message names the file and what to do."""
 
 
+class Damaged(ArchiveError):
+    """A file that is not what was written: truncated or altered, its seal broken."""
+
+
 def folder() -> Path:
     """The folder of results; nothing is created by asking."""
     if chosen := os.environ.get("INTERPLAY_RESULTS"):
@@ -136,15 +140,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def read(path: Path) -> xr.Dataset:
     """The result at `path`, checked against its seal.
 
-    Raises `ArchiveError`, naming the file, if it is missing, truncated, altered, or of another version.
+    Raises `ArchiveError`, naming the file, if it is missing, cannot be read or is of another version; `Damaged` if it
+    is truncated or altered.
     """
     try:
         state = path.stat()
         return _read(path, state.st_mtime_ns, state.st_size).copy()
-    except OSError as fault:
+    except FileNotFoundError as fault:
         raise ArchiveError(
             f"{path} cannot be read ({fault.strerror}): compute it with `python -m interplay run`"
         ) from fault
+    except OSError as fault:
+        raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault}): it is left as it is") from fault
 
 
 @lru_cache(maxsize=256)
@@ -157,32 +164,39 @@ def _read(path: Path, changed: int, size: int) -> xr.Dataset:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What `write_bytes` kept; raises `ArchiveError`, naming the file, if it is truncated or altered."""
+    """What `write_bytes` kept; raises `Damaged`, naming the file, if it is truncated or altered."""
     raw = path.read_bytes()
     content, seal = raw[: -len(_seal(b""))], raw[-len(_seal(b"")) :]
     if seal != _seal(content):
-        raise ArchiveError(f"{path} is damaged (truncated or altered): move it away and compute it again")
+        raise Damaged(f"{path} is damaged (truncated or altered): `python -m interplay run` computes it again")
     return content
 
 
-def kept(path: Path, settings: dict) -> xr.Dataset | None:
+def look(path: Path, settings: dict) -> xr.Dataset | None:
     """The result at `path`, None if it has to be computed: it is not there, or `INTERPLAY_RETRAIN` is 1 and it is old.
 
-    A damaged file is named in a warning and set aside as `*.damaged`.
-    Raises `ArchiveError` if what is kept was made with other settings.
+    Raises `ArchiveError` as `read`, or if what is kept was made with other settings.
     """
     if not path.exists() or (os.environ.get("INTERPLAY_RETRAIN") == "1" and path not in written):
         return None
+    data = read(path)
+    if json.loads(data.attrs["settings"]) != json.loads(json.dumps(settings)):
+        raise ArchiveError(f"{path} was made with {data.attrs['settings']}, not {json.dumps(settings)}")
+    return data
+
+
+def kept(path: Path, settings: dict) -> xr.Dataset | None:
+    """As `look`; a damaged file is named in a warning, set aside as `*.damaged`, and has to be computed.
+
+    A file that is there but cannot be read now may be good: it stays, and `ArchiveError` says so.
+    """
     try:
-        data = read(path)
-    except ArchiveError as fault:
+        return look(path, settings)
+    except Damaged as fault:
         check_writable(path.parent)
         path.replace(aside := path.with_name(path.name + ".damaged"))
         warnings.warn(f"{fault}; set aside as {aside.name}", stacklevel=3)
         return None
-    if json.loads(data.attrs["settings"]) != json.loads(json.dumps(settings)):
-        raise ArchiveError(f"{path} was made with {data.attrs['settings']}, not {json.dumps(settings)}")
-    return data
 
 
 def made(settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:

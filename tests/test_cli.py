@@ -1,7 +1,14 @@
 """The command line: what it prints, its exit codes, one sentence on stderr where something cannot be done."""
 
+import asyncio
 import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from threading import Thread
 
+import psutil
 import pytest
 import torch
 import xarray as xr
@@ -60,6 +67,79 @@ def test_interrupt_says_that_the_run_can_go_on(capsys, monkeypatch):
     monkeypatch.setattr(experiments, "run", interrupted)
     assert cli.main(["run", "training", "--scale", "smoke"]) == 130
     assert "what was finished is kept" in capsys.readouterr().err
+
+
+FAULTY = """
+import sys, time
+import psutil
+from interplay import __main__ as cli, archive, experiments
+
+def run(name, at, executor, **_):
+    executor.submit(int).result()  # the first worker has begun
+    for _ in range(4):
+        executor.submit(time.sleep, 300)
+    time.sleep(1)
+    print(*(one.pid for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())))
+    raise archive.ArchiveError("the disk is full")
+
+experiments.run = run
+sys.exit(cli.main(["run", "training", "--workers", "2"]))
+"""
+
+
+def test_after_a_fault_no_worker_is_waited_for_and_none_is_left():
+    done = subprocess.run([sys.executable, "-c", FAULTY], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (2, "interplay: the disk is full\n")
+    assert len(workers := done.stdout.split()) == 2
+    assert not [one for one in workers if psutil.pid_exists(int(one))]
+
+
+def test_a_dask_cluster_without_workers_is_named_and_so_is_a_scheduler_that_is_gone(folder, capsys):
+    distributed = pytest.importorskip("distributed")
+    fork = multiprocessing.get_context("fork")  # nothing is imported again
+    (mine, theirs), said, kept = fork.Pipe(), [], []
+
+    async def schedule():
+        async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as one:
+            theirs.send(one.address)
+            await one.finished()
+
+    async def work():
+        async with distributed.Worker(address, nthreads=1) as one:
+            await one.finished()
+
+    def later(of):
+        theirs.recv()
+        asyncio.run(of())
+
+    def disturb():
+        end = time.monotonic() + 30
+        while "\n" not in "".join(said) and time.monotonic() < end:
+            said.append(capsys.readouterr().err)
+            time.sleep(0.05)
+        mine.send("work")
+        while not kept:
+            kept.extend(folder.rglob("*.nc"))
+            time.sleep(0.02)
+        scheduler.kill()
+
+    scheduler = fork.Process(target=lambda: asyncio.run(schedule()))
+    scheduler.start()
+    address = mine.recv()
+    worker = fork.Process(target=later, args=(work,))
+    worker.start()
+    thread = Thread(target=disturb, daemon=True)
+    try:
+        thread.start()
+        assert cli.main(["run", "training", "--scale", "smoke", "--dask", address]) == 3
+        thread.join()
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+    first, last = "".join([*said, capsys.readouterr().err]).splitlines()
+    assert first.startswith(f"interplay: the Dask scheduler at {address} has no workers")
+    assert last.startswith(f"interplay: the Dask scheduler at {address} is gone or was started again; what was")
+    assert 1 <= len(list(folder.rglob("*.nc"))) < 6
 
 
 def test_run_uses_as_many_threads_as_asked_for(monkeypatch, capsys):

@@ -3,17 +3,11 @@
 import argparse
 import json
 import math
-import multiprocessing
-import os
 import sys
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from threading import Thread
-
-import torch
+from concurrent.futures import BrokenExecutor
 
 from . import archive, experiments
+from .workers import workers
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,65 +44,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"interplay: {fault}", file=sys.stderr)
         return 2
     except BrokenExecutor as fault:
-        print(
-            f"interplay: a worker ended in the middle of a unit ({fault}); what was finished is kept, "
-            "the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"interplay: {fault}; what was finished is kept, the same command goes on from there", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("interplay: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
     return 0
-
-
-@contextmanager
-def workers(number: int, dask: str | None, threads: int | None) -> Iterator[Executor | None]:
-    """Who does the work: None for this process, else local processes or a Dask cluster; on leaving, nothing is awaited.
-
-    Raises ValueError if there cannot be that many workers or threads, or the cluster cannot be reached or asked.
-    """
-    for count, what in ((number, "workers"), (1 if threads is None else threads, "threads")):
-        if count < 1:
-            raise ValueError(f"number of {what} is {count}, but must be at least 1")
-    if dask:
-        with cluster(dask) as executor:
-            yield executor
-    elif number == 1:
-        yield None
-    else:
-        share = threads or max(1, (os.cpu_count() or 1) // number)
-        spawn = multiprocessing.get_context("spawn")  # a fork would take the threads of torch along
-        pool = ProcessPoolExecutor(number, spawn, begin, (share,))
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def begin(threads: int) -> None:
-    """What a worker process does first: it ends with its parent, which may be killed and would leave it behind."""
-    torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-
-
-@contextmanager
-def cluster(address: str) -> Iterator[Executor]:
-    """The workers of an existing Dask cluster as an executor."""
-    try:
-        import distributed
-    except ImportError:
-        raise ValueError("--dask needs the package distributed: pip install 'interplay[dask]'") from None
-    try:
-        client = distributed.Client(address, timeout=10, set_as_default=False)  # xarray would take its locks
-    except (OSError, ValueError) as fault:
-        raise ValueError(f"no Dask scheduler answers at {address!r}: give the address that it prints") from fault
-    with client:
-        try:
-            yield client.get_executor(pure=False)
-        except distributed.KilledWorker as fault:
-            raise BrokenExecutor("it was started again on several workers") from fault
 
 
 def print_status(at: str) -> None:

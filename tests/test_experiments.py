@@ -60,6 +60,11 @@ def same(one: Path, other: Path, units: int = 6) -> None:
         xr.testing.assert_identical(*(archive.read(path / name).drop_attrs() for path in (one, other)))
 
 
+def flip_a_bit(path: Path) -> None:
+    raw = path.read_bytes()
+    path.write_bytes(raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:])
+
+
 @pytest.mark.parametrize("name", experiments.EXPERIMENTS)
 @pytest.mark.parametrize("at", experiments.SCALES)
 def test_units_are_named_apart_and_cover_their_grid(name, at):
@@ -152,15 +157,32 @@ def test_results_do_not_depend_on_which_networks_share_the_matrix_products(whole
 
 def test_status_counts_what_is_kept_and_what_is_left(there):
     kept = experiments.status("training", "smoke")
-    assert kept == (6, 6, 0.0)
+    assert kept == (6, 6, 0.0, [])
     units = training.units("smoke")
     for unit in units[:2]:
         experiments.path("training", unit, "smoke").unlink()
     spent = sum(archive.read(path).attrs["seconds"] for path in there.glob("*.nc"))
     share = sum(map(training.work, units[:2])) / sum(map(training.work, units[2:]))
-    assert experiments.status("training", "smoke") == (4, 6, pytest.approx(share * spent))
+    assert experiments.status("training", "smoke") == (4, 6, pytest.approx(share * spent), [])
     assert experiments.status("sweep", "smoke")[:2] == (0, 6)
     assert np.isnan(experiments.status("sweep", "smoke")[2])
+
+
+def test_status_names_what_is_damaged_as_missing_and_goes_on(there, capsys):
+    units = training.units("smoke")
+    files = [experiments.path("training", unit, "smoke") for unit in units]
+    flip_a_bit(files[0])
+    archive.write(files[1], archive.read(files[1]).assign_attrs(format=99))
+    spent = sum(archive.read(path).attrs["seconds"] for path in files[2:])
+    share = sum(map(training.work, units[:2])) / sum(map(training.work, units[2:]))
+    kept, total, seconds, faults = experiments.status("training", "smoke")
+    assert (kept, total, seconds) == (4, 6, pytest.approx(share * spent))
+    assert [str(path) in fault for path, fault in zip(files[:2], faults, strict=True)] == [True, True]
+    assert cli.main(["status", "--scale", "smoke"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines if line[0] != " "] == list(experiments.EXPERIMENTS)
+    assert lines[1].strip() == faults[0] and faults[0].startswith(f"{files[0]} is damaged")
+    assert len(lines) == len(experiments.EXPERIMENTS) + 2
 
 
 def test_load_takes_what_is_present_or_computes_the_rest(there, monkeypatch):
@@ -177,10 +199,38 @@ def test_load_takes_what_is_present_or_computes_the_rest(there, monkeypatch):
         experiments.load("sweep", "smoke", present=True)
 
 
+def test_load_of_what_is_present_leaves_out_what_is_damaged_and_computes_nothing(there, monkeypatch):
+    units = training.units("smoke")
+    files, calls = [experiments.path("training", unit, "smoke") for unit in units], []
+    held = {unit["unit"]: archive.read(path).drop_attrs() for unit, path in zip(units, files)}
+    counted = experiments.EXPERIMENTS["training"]._replace(
+        compute=lambda unit, device: calls.append(unit["unit"]) or held[unit["unit"]]
+    )
+    monkeypatch.setitem(experiments.EXPERIMENTS, "training", counted)
+    flip_a_bit(files[0])
+    with pytest.warns(UserWarning, match=f"{files[0]} is damaged .*; left out"):
+        part = experiments.load("training", "smoke", present=True)
+    assert part.loss.sel(task=units[0]["task"], sample=units[0]["sample"]).isnull().all()
+    assert int(part.loss.isnull().sum()) == 2 * 40
+    for path in files[1:]:
+        flip_a_bit(path)
+    with pytest.warns(UserWarning, match="left out") as said, pytest.raises(ValueError, match="no unit of training"):
+        experiments.load("training", "smoke", present=True)
+    assert len(said) == 6
+    assert (calls, sorted(there.iterdir())) == ([], sorted(files))  # nor is anything set aside
+
+    files[5].unlink()
+    monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
+    monkeypatch.setattr(archive, "written", set())  # in another process
+    for _ in range(2):
+        again = experiments.load("training", "smoke", present=True)
+        assert int(again.loss.isnull().sum()) == 2 * 40
+        assert calls == [unit["unit"] for unit in units[:5]]  # each of them once
+
+
 def test_run_computes_a_damaged_unit_again_and_leaves_the_others(there, whole):
     files = sorted(there.glob("*.nc"))
-    raw = files[2].read_bytes()
-    files[2].write_bytes(raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:])
+    flip_a_bit(files[2])
     files[4].write_bytes(files[4].read_bytes()[:-1])
     times = {path: path.stat().st_mtime_ns for path in files}
     with pytest.warns(UserWarning, match="is damaged") as said:

@@ -53,12 +53,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def print_status(at: str) -> None:
-    """A line an experiment: units kept and in all, and the time the rest will take on one worker."""
+    """A line an experiment: units kept and in all, the time the rest will take on one worker; and what is damaged."""
     print(f"scale {at}, results in {archive.folder()}")
     for name in experiments.EXPERIMENTS:
-        kept, total, seconds = experiments.status(name, at)
+        kept, total, seconds, faults = experiments.status(name, at)
         left = "time unknown" if math.isnan(seconds) else f"{seconds / 60:.0f} min left"
         print(f"{name:27} {kept:4} of {total:4} units  {'complete' if kept == total else left}")
+        for fault in faults:
+            print(f"  {fault}")
 
 
 def print_claims(as_json: bool) -> None:

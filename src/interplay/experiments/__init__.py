@@ -6,6 +6,7 @@ An experiment is cut into units of work, each kept in one file `<scale>/<experim
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
 from functools import partial
@@ -85,26 +86,47 @@ def fetch(name: str, settings: dict, at: str, device: str = "auto") -> xr.Datase
     )
 
 
+def fetch_present(name: str, settings: dict, at: str) -> xr.Dataset | None:
+    """One unit as `fetch` gives it if it is there; None, with a warning, if its file is damaged."""
+    try:
+        data = archive.look(file := path(name, settings, at), settings)
+    except archive.Damaged as fault:
+        warnings.warn(f"{fault}; left out", stacklevel=3)
+        return None
+    return fetch(name, settings, at) if data is None and file.exists() else data  # there, and to be trained again
+
+
 def load(name: str, at: str | None = None, *, present: bool = False) -> xr.Dataset:
     """All units of an experiment as one labelled dataset; what is missing is computed, or left out if `present`.
 
+    A damaged file is named in a warning and taken as missing.
     Raises ValueError for an unknown experiment or scale, or if `present` and no unit is there.
     """
     at, units = scale(at), experiment(name).units(scale(at))
-    if present and not (units := [unit for unit in units if path(name, unit, at).exists()]):
+    if not present:
+        return archive.combine([fetch(name, unit, at) for unit in units])
+    if not (found := [data for unit in units if (data := fetch_present(name, unit, at)) is not None]):
         raise ValueError(f"no unit of {name} is kept at scale {at}: `python -m interplay run {name} --scale {at}`")
-    return archive.combine([fetch(name, unit, at) for unit in units])
+    return archive.combine(found)
 
 
-def status(name: str, at: str) -> tuple[int, int, float]:
-    """Units kept, units in all, and seconds the missing ones will take on one worker (NaN before the first is done)."""
-    chosen, done, todo, spent = experiment(name), 0.0, 0.0, 0.0
+def status(name: str, at: str) -> tuple[int, int, float, list[str]]:
+    """Units kept, units in all, seconds the missing ones will take on one worker (NaN before the first is done).
+
+    Last, a sentence for every file that is damaged or cannot be read: such a unit counts as missing.
+    """
+    chosen, done, spent, faults = experiment(name), [], 0.0, []
     units = chosen.units(at)
-    kept = [unit for unit in units if path(name, unit, at).exists()]
-    for unit in kept:
-        done, spent = done + chosen.work(unit), spent + archive.read(path(name, unit, at)).attrs["seconds"]
-    todo = sum(chosen.work(unit) for unit in units) - done
-    return len(kept), len(units), todo * spent / done if done else (np.nan if todo else 0.0)
+    for unit in units:
+        if (file := path(name, unit, at)).exists():
+            try:
+                spent += archive.read(file).attrs["seconds"]
+                done.append(unit)
+            except archive.ArchiveError as fault:
+                faults.append(str(fault))
+    work = sum(map(chosen.work, done))
+    todo = sum(map(chosen.work, units)) - work
+    return len(done), len(units), todo * spent / work if done else (np.nan if todo else 0.0), faults
 
 
 def run(name: str, at: str, executor: Executor | None = None, device: str = "auto", threads: int | None = None) -> None:

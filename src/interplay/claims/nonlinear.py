@@ -119,7 +119,6 @@ NORMS = (
 READOUT = "The readout sets the speed: held, learning is slower and the change twice as large at g = 0.9."
 UNSETTLED = "Two of the five networks never settled: after the first crossing of 5 %, 12 % and 11 % of their epochs lie below it. Without them "
 NOTES = {
-    "C4 g=0.0": "Two networks never settled in a solution, and have no rank.",
     "C5 g=0.0": "Four networks need 8 directions, one needs 10.",
     "C7 s1": "The values scatter by 0.02 between networks; the paper shows one sample.",
     "C8 flip-flop g=0.0": READOUT, "C8 flip-flop g=0.9 W alone": READOUT,

@@ -16,13 +16,13 @@ INF = float("inf")
 PAGE = "sentiment.html#fig-sentiment-"
 EASY = "at this stage a few directions of W are enough: see the rows of 500 epochs"
 HEART = "after 500 epochs the network knows its sentences by heart, as the paper's did not: see the other stage"
-FAST = "some ten times fewer epochs than in the paper, here as at the other marks, as if a step were ten times as long; vectors that mean nothing (fig-sentiment-noise) slow it down too little to be the reason. The cause is not known"
+FAST = "some ten times fewer epochs than in the paper, here as at the other marks, as if a step were ten times as long; with vectors that mean nothing it takes no longer, so that the vectors are not the reason. The cause is not known"
 FEWER = "fewer directions are enough. The vectors are not the paper's; whether they are the reason we cannot tell"
 FILMS = (
     "the vectors are not the paper's: they were learned from film reviews. Whether that is the reason we cannot tell"
 )
 EQUAL = "at this rank neither cut leads"
-REVERSED = "at rank 5 the whole reads better than the change"
+REVERSED = "at rank 5 the whole reads better than the change; the loss is lower with the change"
 ZERO = "with its trained readout, W of layer 1 and 2 at their start still read better than a coin: the trained input weights do part of the work"
 STAGES = {"matched": "matched-measures", "networks": "measures"}  # where the networks are, where they are cut
 END = {"matched": "LSTM at training accuracy 0.84", "networks": "LSTM after 500 epochs"}

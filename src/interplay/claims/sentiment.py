@@ -23,6 +23,7 @@ FILMS = (
 )
 EQUAL = "at this rank neither cut leads"
 REVERSED = "at rank 5 the whole reads better than the change; the loss is lower with the change"
+TAIL = "the leading values agree with the paper's, the tail falls more slowly"
 ZERO = "with its trained readout, W of layer 1 and 2 at their start still read better than a coin: the trained input weights do part of the work"
 STAGES = {"matched": "matched-measures", "networks": "measures"}  # where the networks are, where they are cut
 END = {"matched": "LSTM at training accuracy 0.84", "networks": "LSTM after 500 epochs"}
@@ -165,7 +166,7 @@ def of_stage(stage: str) -> list[Claim]:
         Claim(f"5a number{extra}", "Fig. 5a", f"{end}: singular values of the change of W2 above 0.1", "25 ± 10", 15, 35,
               lambda: (values("W2", "change", stage) > 0.1).sum(1), VALUES, by_heart),
         Claim(f"5a W1 number{extra}", SUPPLEMENT, f"{end}: singular values of the change of W1 above 0.1", "60 ± 20", 40,
-              80, lambda: (values("W1", "change", stage) > 0.1).sum(1), VALUES, by_heart),
+              80, lambda: (values("W1", "change", stage) > 0.1).sum(1), VALUES, by_heart or TAIL),
         Claim(f"5a after{extra}", "Fig. 5a", f"{end}: largest singular value of W2 after training", "3.7 ± 0.7", 3.0, 4.4,
               lambda: values("W2", "after", stage)[:, 0], VALUES, by_heart),
         Claim(f"5b final{extra}", "Fig. 5b", f"{end}: validation accuracy", "0.79 ± 0.02", 0.77, 0.81,

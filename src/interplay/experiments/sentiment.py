@@ -28,7 +28,10 @@ SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done
     "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "samples": 1},
     "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "samples": 2},
 }
-MATCHED = {"paper": 6, "lite": 1, "smoke": 2}  # LSTMs of that stage: the two cuts differ by little there
+LSTMS = {  # more where the two cuts differ by little, fewer where one tells
+    "matched": {"paper": 6, "lite": 1, "smoke": 2},
+    "noise": {"paper": 3, "lite": 1, "smoke": 1},
+}
 EPOCHS = {"paper": 500, "lite": 10, "smoke": 4}
 UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x EPOCHS at most
 SNAPSHOTS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500)
@@ -60,8 +63,7 @@ def units(kind: str, scale: str) -> list[dict]:
     if kind == "noise":
         stop |= {"vectors": "noise"}
     number = dict.fromkeys(sentiment.CELLS if kind == "matched" else ("LSTM",), SIZE[scale]["samples"])
-    if kind == "matched":
-        number["LSTM"] = MATCHED[scale]
+    number |= {"LSTM": LSTMS[kind][scale]} if kind in LSTMS else {}
     return [
         {"unit": f"{cell}_s{sample}", "cell": cell, "sample": sample, "words": words} | size | stop
         for cell, many in number.items()

@@ -21,7 +21,7 @@ SIZE = {
     "lite": {"N": 128, "samples": 3, "batch": 32, "test_trials": 128, "snapshots": 24},
     "smoke": {"N": 32, "samples": 2, "batch": 8, "test_trials": 16, "snapshots": 6},
 }
-SIZES = {"paper": {64: 5, 128: 5, 512: 5, 1024: 1}, "lite": {32: 3, 64: 3}, "smoke": {16: 2}}  # N: samples
+SIZES = {"paper": {64: 5, 128: 5, 512: 5, 1024: 3}, "lite": {32: 3, 64: 3}, "smoke": {16: 2}}  # N: samples
 FIGURE_1 = [(0.0, 0.9)]
 SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the same matrix products
     "flip-flop": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1)],

@@ -1,13 +1,16 @@
 """The engine: grids of units, resume after real kills, executors, status; and the trained networks it keeps."""
 
+import contextlib
+import multiprocessing
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -16,6 +19,7 @@ import psutil
 import pytest
 import torch
 import xarray as xr
+from tqdm import tqdm
 
 from interplay import __main__ as cli
 from interplay import archive, experiments, rnn, tasks, zoo
@@ -24,6 +28,7 @@ from interplay.seeds import generator
 
 ROOT = Path(__file__).parents[1]
 ONE = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "INTERPLAY_SCALE": "smoke"}
+FORK = multiprocessing.get_context("fork")  # nothing is imported again
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,40 +98,83 @@ def test_paper_scale_is_the_grid_of_the_paper():
     assert set(networks) == wanted
 
 
-def test_killed_runs_end_with_the_same_numbers_as_an_uninterrupted_one(whole, tmp_path):
-    """Ten kills at random moments, of the run or of one of its two workers."""
-    place, draw, deaths = tmp_path / "killed", random.Random(11), 0
-    folder = place / "smoke" / "training"
-    environment = os.environ | ONE | {"INTERPLAY_RESULTS": str(place)}
+computed = experiments.compute
 
-    def start(*how):
-        words = [sys.executable, "-m", "interplay", "run", "training", "--scale", "smoke", *how]
-        return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    for turn in range(40):
-        for path in draw.sample(sorted(folder.glob("*.nc")), k=max(0, len(list(folder.glob("*.nc"))) - 2)):
-            path.unlink()  # there is always something left to do
-        child = start(*([], ["--workers", "2"])[turn % 2])
-        time.sleep(2 + 4 * draw.random())
-        family = [] if child.poll() is not None else psutil.Process(child.pid).children(recursive=True)
-        workers = [one for one in family if "spawn_main" in " ".join(one.cmdline())]
-        of_worker = bool(workers) and draw.random() < 0.5
-        try:
-            os.kill(draw.choice(workers).pid if of_worker else child.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it had just finished
-            of_worker = False
-        said = child.communicate(timeout=60)[1]
-        if of_worker and child.returncode:
-            assert child.returncode == 3
-            assert said.startswith("interplay: a worker ended in the middle of a unit")
-            assert said.count("\n") == 1
+def noted(name: str, settings: dict, *how) -> xr.Dataset:
+    """`experiments.compute`, with a line in a log where a unit begins and where it ends."""
+    with (archive.folder() / "log").open("a") as log:
+        print("began", settings["unit"], file=log, flush=True)
+        data = computed(name, settings, *how)
+        print("ended", settings["unit"], file=log, flush=True)
+    return data
+
+
+def run_noted(place: Path, *how: str) -> None:
+    """What a fork of this process does: `python -m interplay run`, with a log, a full bar, and streams in files."""
+    os.environ.update(ONE | {"INTERPLAY_RESULTS": str(place)})
+    experiments.compute, experiments.tqdm = noted, partial(tqdm, disable=False, mininterval=0)
+    for number, name in enumerate(("stdout", "stderr"), 1):
+        setattr(sys, name, (place / name).open("w"))
+        os.dup2(getattr(sys, name).fileno(), number)
+    sys.argv = ["interplay", "run", "training", "--scale", "smoke", *how]
+    del sys.modules["interplay.__main__"]
+    runpy.run_module("interplay", run_name="__main__", alter_sys=True)
+
+
+def test_killed_runs_lose_what_is_in_flight_and_end_with_the_numbers_of_an_uninterrupted_one(whole, tmp_path):
+    """Ten kills at random moments after the first unit of a run: of the run, or of one of its two workers."""
+    place, expected, draw = tmp_path / "killed", whole / "smoke" / "training", random.Random(11)
+    (folder := place / "smoke" / "training").mkdir(parents=True)
+    pace = np.median([archive.read(path).attrs["seconds"] for path in expected.glob("*.nc")])
+    kept = lambda: {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nc")}
+    before, deaths = {}, []
+    for _ in range(16):
+        for name in draw.sample(sorted(before), k=max(0, len(before) - 2)):
+            (folder / name).unlink()  # there is always something left to do
+            del before[name]
+        whose = {3: "worker", 7: "run with workers"}.get(len(deaths), "run")
+        (place / "log").write_text("")
+        child = FORK.Process(target=run_noted, args=(place, *(["--workers", "2"] if "worker" in whose else [])))
+        child.start()
+        while child.is_alive() and kept().keys() <= before.keys():
+            time.sleep(0.01)
+        time.sleep(pace * draw.uniform(0, 2 if whose == "run" else 1))  # what is left takes twice as long
+        family = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # it had just finished
+            run = psutil.Process(child.pid)
+            family = run.children(recursive=True)
+            workers = [one for one in family if "spawn_main" in " ".join(one.cmdline())]
+            (draw.choice(workers) if whose == "worker" and workers else run).kill()
+        child.join(60)
+        assert child.exitcode is not None
         assert not psutil.wait_procs(family, timeout=20)[1]  # nobody is left behind
-        deaths += child.returncode in (-signal.SIGKILL, 3)
-        if deaths == 10:
+
+        now, log = kept(), [line.split() for line in (place / "log").read_text().splitlines()]
+        began, ended = ({f"{unit}.nc" for word, unit in log if word == what} for what in ("began", "ended"))
+        assert before.keys() < now.keys()
+        assert before.items() <= now.items()  # what was finished is as it was, to the nanosecond of writing
+        assert began.isdisjoint(before)
+        assert int(re.findall(r"(\d+)/6", (place / "stdout").read_text())[-1]) <= len(now)  # reported, and there
+        assert len(began - now.keys()) <= 1 if whose == "run" else len(ended - now.keys()) <= 2
+        for name in now.keys() - before.keys():
+            xr.testing.assert_identical(*(archive.read(at / name).drop_attrs() for at in (expected, folder)))
+        if child.exitcode and len(now) < 6:
+            assert child.exitcode == (3 if whose == "worker" else -signal.SIGKILL)
+            if whose == "worker":
+                said = (place / "stderr").read_text()
+                assert re.fullmatch("interplay: a worker ended in the middle of a unit .*\n", said), said
+            deaths.append(whose)
+        before = now
+        if len(deaths) == 10:
             break
-    assert deaths == 10
-    assert start("--threads", "1").communicate()[1] == ""
-    same(whole / "smoke" / "training", folder)
+    assert len(deaths) == 10
+    child = FORK.Process(target=run_noted, args=(place,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert before.items() <= kept().items()
+    same(expected, folder)
 
 
 def test_a_dask_cluster_gives_what_this_process_gives_and_survives_a_killed_worker(whole, there):
@@ -134,6 +182,7 @@ def test_a_dask_cluster_gives_what_this_process_gives_and_survives_a_killed_work
     for path in there.glob("*.nc"):
         path.unlink()
     how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    kept_at_death = []
     with distributed.LocalCluster(**how) as cluster, distributed.Client(cluster, set_as_default=False) as client:
         victim, address = next(iter(client.run(os.getpid).values())), cluster.scheduler_address
 
@@ -141,9 +190,11 @@ def test_a_dask_cluster_gives_what_this_process_gives_and_survives_a_killed_work
             while not list(there.glob("*.nc")):
                 time.sleep(0.05)
             os.kill(victim, signal.SIGKILL)
+            kept_at_death.append(len(list(there.glob("*.nc"))))
 
         Thread(target=kill_in_the_middle, daemon=True).start()
         assert cli.main(["run", "training", "--scale", "smoke", "--dask", address]) == 0
+    assert 1 <= kept_at_death[0] < 6
     same(whole / "smoke" / "training", there)
 
 

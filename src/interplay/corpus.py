@@ -1,24 +1,22 @@
 """Film reviews to learn from: the Stanford Sentiment Treebank, word vectors, or a small corpus made here.
 
-Files come from the folder `INTERPLAY_DATA` if it is set, else from their homes (checksum, cache, resume).
+Files come from the folder `INTERPLAY_DATA` if it is set, else from their homes (checksum, cache, tries).
 """
 
 import gzip
 import os
 import re
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import platformdirs
 import requests
-from filelock import FileLock
-from tqdm import tqdm
 
 from .seeds import seed
 
@@ -56,7 +54,7 @@ class Corpus(NamedTuple):
 
 
 def home_of(name: str) -> Path:
-    """A file from its home, kept in the user's cache; a download that broke off goes on where it stopped.
+    """A file from its home, kept in the user's cache.
 
     Raises UnreachableError if it cannot be had, DataError if it is not what it was; nothing of it is kept then.
     """
@@ -64,74 +62,45 @@ def home_of(name: str) -> Path:
 
     url, checksum = HOMES[name]
     folder = Path(platformdirs.user_cache_dir("interplay")) / "data"
+    home = pooch.create(folder, "", registry={name: checksum}, urls={name: url}, retry_if_failed=TRIES - 1)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}.lock"):  # processes that start together would write the same part
-            return Path(pooch.retrieve(url, checksum, fname=name, path=folder, downloader=download))
+        return Path(home.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=30)))
     except ValueError as fault:
         raise DataError(f"{url} has not the checksum it had ({checksum}): nothing of it was kept") from fault
     except requests.RequestException as fault:
-        raise UnreachableError(
-            f"{url} cannot be had ({type(fault).__name__}): name a folder that holds the data in INTERPLAY_DATA"
-        ) from fault
+        why = f"{url} cannot be had ({type(fault).__name__})"
+        raise UnreachableError(f"{why}: name a folder that holds the data in INTERPLAY_DATA") from fault
     except OSError as fault:
         raise DataError(f"{folder} cannot keep {name} ({fault.strerror}): mend its permissions or space") from fault
 
 
-def download(url: str, output: str, _: object) -> None:
-    """What pooch calls to fetch `url` into the file `output`: with progress, and five tries that resume."""
-    part = Path(output).with_name(Path(url).name + ".part")
-    for attempt in range(TRIES):
-        there = part.stat().st_size if part.exists() else 0
-        try:
-            with requests.get(url, headers={"Range": f"bytes={there}-"}, stream=True, timeout=30) as answer:
-                if answer.status_code != 416:  # 416: all of it is there already
-                    answer.raise_for_status()
-                    went_on = answer.status_code == 206
-                    receive(answer, part, there if went_on else 0)
-            part.replace(output)
-            return
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-            if attempt == TRIES - 1:
-                raise
-            time.sleep(attempt)
-
-
-def receive(answer: requests.Response, part: Path, there: int) -> None:
-    """Append the body of an answer to `part`, or write it afresh if nothing is there."""
-    size = int(answer.headers.get("Content-Length", 0)) + there
-    with (
-        part.open("ab" if there else "wb") as kept,
-        tqdm(total=size or None, initial=there, unit="B", unit_scale=True, desc=part.stem) as bar,
-    ):
-        for block in answer.iter_content(1 << 16):
-            kept.write(block)
-            bar.update(len(block))
-    if size and part.stat().st_size < size:
-        raise requests.exceptions.ChunkedEncodingError(f"{part.stat().st_size} of {size} bytes")
-
-
 def given(*names: str) -> Path | None:
-    """The first of these files in the folder `INTERPLAY_DATA`, None if that is not set.
-
-    Raises DataError if the folder has none of them.
-    """
+    """The first of these files in the folder `INTERPLAY_DATA`, None if that is not set; DataError if it has none."""
     if not (chosen := os.environ.get("INTERPLAY_DATA")):
         return None
-    found = [Path(chosen) / name for name in names if (Path(chosen) / name).exists()]
-    if not found:
+    if not (found := [path for name in names if (path := Path(chosen) / name).exists()]):
         raise DataError(f"INTERPLAY_DATA is {chosen}, but has none of {', '.join(names)}")
     return found[0]
 
 
-def tree(line: str) -> tuple[int, list[str]]:
-    """Label 0 to 4 and words of one binary tree, such as `(3 (2 Good) (2 film))`; raises ValueError if it is none."""
+def lines(path: Path, member: str) -> Iterator[str]:
+    """Lines of a text file, plain or gzip, or of a member of a zip archive; raises DataError if it is damaged."""
+    try:
+        file = zipfile.Path(path, member) if path.suffix == ".zip" else path
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else file.open(encoding="utf-8") as text:
+            yield from (line.rstrip("\n") for line in text)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path} cannot be read ({type(fault).__name__}): move it away and get it again") from fault
+
+
+def tree(line: str, where: str = "it") -> tuple[int, list[str]]:
+    """Label 0 to 4 and words of one binary tree, such as `(3 (2 Good) (2 film))`; raises DataError if it is none."""
     leaf, pair = r"\([0-4] ([^() ]+)\)", "\\([0-4] \0 \0\\)"
     rest, folded = re.sub(leaf, "\0", line.strip()), 1
     while folded:  # two leaves are one, until the root is left
         rest, folded = re.subn(pair, "\0", rest)
     if rest != "\0" or not line.strip().startswith("("):
-        raise ValueError("not a labelled binary tree")
+        raise DataError(f"{where} is not a labelled binary tree: {line[:40]!r}")
     return int(line.strip()[1]), re.findall(leaf, line)
 
 
@@ -148,43 +117,23 @@ def tokenise(text: str) -> list[str]:
     return [token.text for token in tokeniser()(" ".join(text.split()))]
 
 
-@lru_cache(maxsize=1)
+@cache
 def treebank() -> Corpus:
     """SST-2 (Socher et al. 2013): whole sentences, neutral ones dropped, 6920 / 872 / 1821.
 
     Raises DataError if it cannot be had, a tree does not parse or the splits have other sizes.
     """
     sentences, labels = {}, {}
-    archive = None if given(f"sst/{SPLITS['train'][0]}", TREES) else home_of(TREES)
     for split, (name, size) in SPLITS.items():
-        path = archive or given(f"sst/{name}", TREES)
-        trees = []
-        for number, line in enumerate(lines(path, f"trees/{name}"), 1):
-            try:
-                trees.append(tree(line))
-            except ValueError as fault:
-                raise DataError(f"line {number} of {name} in {path} is not a labelled tree: {line[:40]!r}") from fault
+        path = given(f"sst/{name}", TREES) or home_of(TREES)
+        read = enumerate(lines(path, f"trees/{name}"), 1)
+        trees = [tree(line, f"line {number} of {name} in {path}") for number, line in read]
         chosen = [(label, words) for label, words in trees if label != 2]
         if len(chosen) != size:
             raise DataError(f"{name} in {path} has {len(chosen)} sentences that are not neutral, but must have {size}")
         sentences[split] = [tokenise(" ".join(words)) for _, words in chosen]
         labels[split] = np.array([label > 2 for label, _ in chosen], np.float32)
     return Corpus("SST-2", sentences, labels)
-
-
-def lines(path: Path, member: str) -> Iterator[str]:
-    """Lines of a text file, plain or gzip, or of a member of a zip archive; raises DataError if it is damaged."""
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as packed, packed.open(member) as text:
-                yield from (line.decode("utf-8").rstrip("\n") for line in text)
-        else:
-            with (
-                gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as text
-            ):
-                yield from (line.rstrip("\n") for line in text)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path} cannot be read ({type(fault).__name__}): move it away and get it again") from fault
 
 
 def word_vectors(words: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
@@ -195,27 +144,23 @@ def word_vectors(words: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
     """
     stand_in = "vectors/imdb.skipgram.100d.sst.txt.gz"
     path = given("glove/glove.6B.100d.txt", "glove/glove.6B.100d.txt.gz", GLOVE, stand_in) or home_of(GLOVE)
-    place = {word: i for i, word in enumerate(words)}
-    found, has, norms = np.zeros((len(words), DIMENSION), np.float32), np.zeros(len(words), bool), []
-    name = "GloVe 6B 100d" if "glove" in path.name else "skip-gram of film reviews 100d"
-    for number, line in enumerate(lines(path, "glove.6B.100d.txt"), 1):
-        word, *numbers = line.rstrip().split(" ")
-        if len(numbers) != DIMENSION:  # also of words that are not asked for: the end of a file cut short
-            raise DataError(f"line {number} of {path} has {len(numbers)} numbers, but must have {DIMENSION}")
-        if name.startswith("GloVe") and word not in place:
-            continue
-        try:
-            vector = np.array(numbers, np.float32)
-        except ValueError:
-            vector = np.array(np.nan)
-        if not np.isfinite(vector).all():
-            raise DataError(f"line {number} of {path} is not a word and {DIMENSION} numbers: {line[:40]!r}")
-        norms.append(np.linalg.norm(vector))
-        if word in place:
-            found[place[word]], has[place[word]] = vector, True
-    if not norms:
-        raise DataError(f"{path} has no vector of any word")
-    return found if name.startswith("GloVe") else found * (GLOVE_NORM / np.mean(norms)), has, name
+    row = [("word", object), ("vector", np.float32, DIMENSION)]
+    try:
+        table = np.loadtxt(lines(path, "glove.6B.100d.txt"), row, comments=None, delimiter=" ", ndmin=1)
+    except DataError:
+        raise
+    except ValueError as fault:
+        raise DataError(f"{path} is not a word and {DIMENSION} numbers a line ({fault})") from fault
+    if not (len(table) and np.isfinite(table["vector"]).all()):
+        raise DataError(f"{path} has no vectors, or one that is not finite")
+    place = dict(zip(table["word"], range(len(table))))
+    has = np.array([word in place for word in words])
+    found = np.zeros((len(words), DIMENSION), np.float32)
+    found[has] = table["vector"][[place[word] for word in words if word in place]]
+    if path.name != Path(stand_in).name:
+        return found, has, "GloVe 6B 100d"
+    norm = np.mean([np.linalg.norm(vector) for vector in table["vector"]])
+    return found * (GLOVE_NORM / norm), has, "skip-gram of film reviews 100d"
 
 
 GOOD = "wonderful moving funny clever warm bright honest gripping graceful tender fresh lively"
@@ -250,10 +195,10 @@ def made() -> Corpus:
     while len(seen) < sum(SIZES.values()):
         label = rng.randint(2)
         seen[" ".join(sentence(label))] = label
-    every, ends = list(seen), np.cumsum([0, *SIZES.values()])
-    parts = {split: every[a:b] for split, a, b in zip(SIZES, ends[:-1], ends[1:])}
+    left = iter(seen.items())
+    parts = {split: list(islice(left, size)) for split, size in SIZES.items()}
     return Corpus(
         "made",
-        {split: [text.split() for text in texts] for split, texts in parts.items()},
-        {split: np.array([seen[text] for text in texts], np.float32) for split, texts in parts.items()},
+        {split: [text.split() for text, _ in part] for split, part in parts.items()},
+        {split: np.array([label for _, label in part], np.float32) for split, part in parts.items()},
     )

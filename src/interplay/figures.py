@@ -1,12 +1,16 @@
-"""Style, and the few plots that several chapters share.  Shared plots return their axes."""
+"""Style, and what several chapters share: plots, which return their axes, and tables."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
 from . import bootstrap
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 # Okabe-Ito, safe for colour-blind readers; a task keeps its colour through the book.
 TASK = {"flip-flop": "#0072B2", "mante": "#D55E00", "romo": "#009E73"}
@@ -92,3 +96,16 @@ def trial(
     axes[1].stairs(mask[:, 0] == 0, t, fill=True, color="0.92", **across)
     axes[1].set_xlabel("time (units of the neuronal time constant)")
     return axes
+
+
+def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> "Markdown":
+    """Markdown table for the end of a cell; entries are put in as they are, so that they may hold mathematics.
+
+    Raises ValueError if a row does not have as many entries as the head.
+    """
+    if wrong := [row for row in rows if len(row) != len(head)]:
+        raise ValueError(f"a row has {len(wrong[0])} entries, the head {len(head)}: they must be equal")
+    from IPython.display import Markdown  # only pages need it
+
+    lines = [head, ["---"] * len(head), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))

@@ -1,14 +1,9 @@
 # ruff: noqa: E501 (lines of the page)
-"""What a page shows beside plots: a table, and a figure with sliders that needs no kernel and no other file."""
+"""What a page shows beside plots: a figure with sliders that needs no kernel and no other file."""
 
 import json
-from collections.abc import Sequence
 from html import escape
 from itertools import count
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from IPython.display import Markdown
 
 _number = count()
 
@@ -47,16 +42,6 @@ def _panel(x: int, left: int, wide: int, name: str, below: str, across: list, up
     for key, value in fill.items():
         page = page.replace(f"@{key}@", str(value))
     return page
-
-
-def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> "Markdown":
-    """A table for the end of a cell; entries are put in as they are.  Raises ValueError if a row does not fit the head."""
-    if wrong := [row for row in rows if len(row) != len(head)]:
-        raise ValueError(f"a row has {len(wrong[0])} entries, the head {len(head)}: they must be equal")
-    from IPython.display import Markdown  # only pages need it
-
-    lines = [head, ["---"] * len(head), *rows]
-    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 def explorer(g: list[float], targets: list[float], frames: list[list[dict]], alt: str) -> str:

@@ -296,6 +296,32 @@ def test_networks_on_noise_read_noise(whole, monkeypatch):
     assert abs(noise[2:].std() - 1) < 0.05 and not torch.isclose(noise, vectors["matched"])[2:].any(1).all()
 
 
+def test_a_network_of_a_smaller_rate_is_cut_as_one_that_is_kept_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
+    whole, rest = experiment.units("rates", "smoke")
+    assert (whole["keep"], rest["keep"]) == (True, False)
+    assert whole["lr"] == pytest.approx(1e-2 / 10) and rest["lr"] == pytest.approx(1e-2 / 20)
+    kept = experiments.fetch("sentiment-rates", whole, "smoke")
+    measured = experiments.fetch("sentiment-rates-measures", experiment.units("rates-measures", "smoke")[0], "smoke")
+    less = whole | {"keep": False, "ranks": rest["ranks"], "unit": "less"}
+    itself = experiments.fetch("sentiment-rates", less, "smoke")
+    np.testing.assert_array_equal(itself.history, kept.history)
+    assert not {"dW2", "step_W2", "biases", "readout_weight"} & set(itself.data_vars)
+    atol = 1e-3  # weights are kept in whole steps
+    np.testing.assert_allclose(
+        itself.loss_at_rank, measured.loss_at_rank.transpose("part", "cell", "sample", ...), atol=atol
+    )
+    both = experiments.load("sentiment-rates", "smoke")
+    assert both.part.values.tolist() == [10, 20]
+    assert both.history.notnull().all()
+
+
+@pytest.mark.parametrize("lr", [0, -1e-3, np.nan, np.inf])
+def test_a_rate_that_cannot_be_is_refused_before_any_work(lr):
+    with pytest.raises(ValueError, match=f"learning rate is {lr}, but must be finite and above 0"):
+        sentiment.train(reader()[0], {}, {}, epochs=1, lr=lr, batch=2, label=("x",))
+
+
 def test_initial_weights_that_changed_are_refused(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
     monkeypatch.setattr(experiment, "seed", lambda *labels: seed(*labels, "changed"))

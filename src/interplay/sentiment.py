@@ -4,6 +4,7 @@ Weights carry the paper's names: U1, W1 the input and recurrent weights of layer
 are the gates, one below the other (LSTM: input, forget, cell, output; GRU: reset, update, new; RNN: one).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -196,7 +197,10 @@ def train(
     until: training accuracy that is enough: the epoch that reaches it is the last
     each: called after every epoch
     Training loss and accuracy are means over the epoch, with dropout, as the paper's.
+    Raises ValueError for a learning rate that is not finite and above 0.
     """
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"learning rate is {lr}, but must be finite and above 0")
     device = reader.readout.weight.device
     held = list(batches(sentences["validation"], labels["validation"], batch))
     optimiser = torch.optim.Adam([part for part in reader.parameters() if part.requires_grad], lr=lr, fused=True)

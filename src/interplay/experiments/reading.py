@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from .. import lowrank, sentiment
 from ..seeds import generator
 from . import words
-from .sentiment import WHAT, restore
+from .sentiment import MATRICES, WHAT, restore
 
 WITHOUT = ("all", "the change alone", "another start")
 SPLITS = ("validation", "test")
@@ -32,29 +32,49 @@ def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, di
 
 def labelled(unit: dict, data: xr.Dataset) -> xr.Dataset:
     """Results with the labels of their network."""
-    return data.expand_dims(cell=[unit["network"]["cell"]], sample=[unit["network"]["sample"]])
+    return data.expand_dims(
+        {name: [unit["network"][name]] for name in ("part", "cell", "sample") if name in unit["network"]}
+    )
 
 
 def measure(unit: dict, device: torch.device) -> xr.Dataset:
-    """One network with W1, U2 and W2 cut to every rank: loss and accuracy on validation and test sentences."""
+    """One kept network, `cuts` to every rank."""
     made, before, _, held, text = opened(unit, device)
+    data = cuts(made, before, held, unit["ranks"])
+    of = {"corpus": str(text.corpus.values), "vectors": unit["network"].get("vectors", str(text.vectors.values))}
+    return labelled(unit, data.assign(of))
+
+
+def cuts(made: sentiment.Reader, before: dict, held: dict[str, list[sentiment.Batch]], ranks: list[int]) -> xr.Dataset:
+    """A network with W1, U2 and W2 cut to every rank: loss and accuracy on validation and test sentences."""
     look = lambda: [sentiment.evaluate(made, held[split]) for split in SPLITS]
-    cut = [sentiment.against_rank(made, before, unit["ranks"], what, look) for what in WHAT]
+    cut = [sentiment.against_rank(made, before, ranks, what, look) for what in WHAT]
     found = np.array(cut, np.float32)  # what, rank, split, (loss, accuracy)
     full = np.array(look(), np.float32)
     dims = ("what", "rank", "split")
-    data = xr.Dataset(
+    return xr.Dataset(
         {
             "loss_at_rank": (dims, found[..., 0]),
             "accuracy_at_rank": (dims, found[..., 1]),
             "loss": (("split",), full[:, 0]),
             "accuracy": (("split",), full[:, 1]),
-            "corpus": ((), str(text.corpus.values)),
-            "vectors": ((), unit["network"].get("vectors", str(text.vectors.values))),
         },
-        {"what": list(WHAT), "rank": unit["ranks"], "split": list(SPLITS)},
+        {"what": list(WHAT), "rank": ranks, "split": list(SPLITS)},
     )
-    return labelled(unit, data)
+
+
+def of_rate(
+    unit: dict, whole: xr.Dataset, made: sentiment.Reader, before: dict, read: dict, labels: dict
+) -> xr.Dataset:
+    """A network of another rate: as it is, or with its `cuts` (dimensions of, cut) in place of its weights."""
+    whole = whole.expand_dims(part=[unit["part"]])
+    if unit["keep"]:
+        return whole
+    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in SPLITS}
+    on = {name: part.to(made.readout.weight.device) for name, part in before.items()}
+    found = cuts(made.eval(), on, held, unit["ranks"]).rename(rank="cut", what="of")
+    rest = whole.drop_dims(["row", "unit", "channel", "bias"])
+    return rest.drop_vars([f"step_{name}" for name in MATRICES]).merge(labelled({"network": unit}, found))
 
 
 def probe(unit: dict, device: torch.device) -> xr.Dataset:

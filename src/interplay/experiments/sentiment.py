@@ -3,7 +3,8 @@
 Kinds: `data` finds words and vectors; `networks` trains LSTMs by the paper's protocol, `matched` LSTMs, GRUs and RNNs
 until they know the training sentences as well as the paper's network did, `noise` LSTMs to the same point with word
 vectors that mean nothing.  `measures`, `matched-measures` and `noise-measures` cut each of them to every rank, `probes`
-takes their random start away.
+takes their random start away.  `rates` trains LSTMs as `networks`, at a tenth to a twentieth of the published learning
+rate, whose training curve is not the published one; `rates-measures` cuts those whose weights are kept.
 """
 
 import hashlib
@@ -22,7 +23,18 @@ from ..seeds import seed
 from ..sentiment import MATRICES
 from . import words
 
-KINDS = ("data", "networks", "measures", "matched", "matched-measures", "noise", "noise-measures", "probes")
+KINDS = (
+    "data",
+    "networks",
+    "measures",
+    "matched",
+    "matched-measures",
+    "noise",
+    "noise-measures",
+    "probes",
+    "rates",
+    "rates-measures",
+)
 SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
     "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "samples": 3},
     "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "samples": 1},
@@ -56,8 +68,13 @@ def units(kind: str, scale: str) -> list[dict]:
     if kind.endswith("measures"):
         measured = {"kind": kind, "scale": scale, "ranks": ranks(size["hidden"])}
         stage = "networks" if kind == "measures" else kind.removesuffix("-measures")
-        return [measured | {"unit": network["unit"], "network": network} for network in units(stage, scale)]
+        whole = [network for network in units(stage, scale) if network.get("keep", True)]
+        return [measured | {"unit": network["unit"], "network": network} for network in whole]
     stop = {"kind": kind, "epochs": EPOCHS[scale]}
+    if kind == "rates":
+        from .rates import units as rates
+
+        return rates(scale, {"cell": "LSTM", "words": words} | size | stop, ranks(size["hidden"]))
     if kind != "networks":
         stop |= {"epochs": 5 * EPOCHS[scale], "until": UNTIL[scale]}
     if kind == "noise":
@@ -130,7 +147,7 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
 
     def each(course: sentiment.Course) -> None:
         nonlocal saved
-        if course.epoch in (*SNAPSHOTS, unit["epochs"]) and unit["kind"] == "networks":
+        if course.epoch in (*SNAPSHOTS, unit["epochs"]) and unit["kind"] in ("networks", "rates"):
             snapshots[course.epoch] = snapshot(made, before, held)
         if time.monotonic() - saved > SAVE_EVERY:
             save(path, of, made, course, snapshots, spent + time.monotonic() - began)
@@ -143,6 +160,10 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     )  # fmt: skip
     snapshots = snapshots or {len(history) - 1: snapshot(made, before, held)}
     result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
+    if "part" in unit:
+        from . import reading
+
+        result = reading.of_rate(unit, result, made, before, read, labels)
     return result.assign_attrs(seconds=spent)
 
 
@@ -258,7 +279,7 @@ def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, t
     """A network of a unit from what was kept of it: ready to read, and its weights before and after."""
     read = words.kept(unit["words"], unit["scale"])
     made, before = reader(unit, read)
-    data = kept.sel(cell=unit["cell"], sample=unit["sample"])
+    data = kept.sel({name: unit[name] for name in ("cell", "sample", "part") if name in unit})
     if words.digest(read) != str(data.words_digest.values):
         raise archive.ArchiveError(
             f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "

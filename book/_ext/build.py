@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import address
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--scale", choices=("smoke", "lite", "paper"), default="paper")
     scale = parser.parse_args().scale
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    config = address.configure(config, address.find())
     config["execute"]["cache"] = str(cache(scale))
     local = config["sphinx"]["local_extensions"]
     config["sphinx"]["local_extensions"] = {name: str(ROOT / where) for name, where in local.items()}

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+import address
+
 TWINS = Path(__file__).parents[2] / "notebooks"
+WHERE = address.find()
 
 
 def fix(app, pagename, templatename, context, doctree):
     """Point the launch button at the twin, or drop it where there is none; drop Thebe, which the book does not use."""
-    twin = f"{Path(pagename).name}.ipynb"
+    page = Path(pagename).name
     for group in context.get("header_buttons", []):
         buttons = group.get("buttons", [])
         for button in [b for b in buttons if b.get("text") == "Colab"]:
-            if (TWINS / twin).exists():
-                button["url"] = button["url"].partition("/book/")[0] + f"/notebooks/{twin}"
+            if WHERE and (TWINS / f"{page}.ipynb").exists():
+                button["url"] = WHERE.twin(page)
             else:
                 buttons.remove(button)
     context["script_files"] = [

@@ -31,7 +31,7 @@ def flow_vs_bptt() -> dict:
     """
     N, T, g, target, epochs = (SETTINGS[name] for name in ("N", "T", "g", "target", "epochs"))
     W0, m, w = draw(g, N, 0)
-    unit = {"unit": "bench", "N": N, "g": g, "samples": [0], "rate": rate(g, target)}
+    unit = {"unit": "bench", "N": N, "g": g, "samples": [0], "rate": rate(g, target), "optimiser": "sgd"}
     weights, trial = ensemble(unit, torch.float32, torch.device("cpu")), step_trial(1, T, target)
 
     def back_propagate(epochs: int) -> float:

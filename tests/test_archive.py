@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -87,6 +88,17 @@ def test_what_is_read_is_what_was_written(kept):
     assert found.attrs["commit"]
 
 
+def test_whole_numbers_are_kept_in_16_bits_and_the_digest_is_that_of_what_is_read(kept):
+    data = xr.Dataset({"codes": (("at",), np.array([-0.0, 32767.0, -32767.0, np.nan]))}, {"at": np.arange(4)})
+    data["codes"].encoding["dtype"] = "int16"
+    archive.write(kept, data.assign_attrs(format=archive.FORMAT))
+    found = archive.read(kept)
+    np.testing.assert_array_equal(found.codes, data.codes)
+    assert found.attrs["digest"] == archive.digest(found)
+    with h5py.File(kept) as raw:
+        assert raw["codes"].dtype == np.int16
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -136,7 +148,7 @@ def test_fetch_computes_once_and_again_if_asked_to(tmp_path, monkeypatch):
     for expected in (2, 2):  # once
         assert archive.fetch(path, SETTINGS, compute).double[1] == expected
     monkeypatch.setenv("INTERPLAY_RETRAIN", "0")
-    with pytest.raises(ArchiveError, match=r"unit\.nc was made with .*\"N\": 3.* not .*\"N\": 4"):
+    with pytest.raises(ArchiveError, match=r"unit\.nc was made with {\"N\": 3}, not {\"N\": 4}: move it away"):
         archive.fetch(path, SETTINGS | {"N": 4}, compute)
     assert len(calls) == 2
     assert [p.name for p in path.parent.iterdir()] == ["unit.nc"]

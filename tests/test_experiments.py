@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from interplay import __main__ as cli
 from interplay import archive, experiments, rnn, tasks, zoo
-from interplay.experiments import training
+from interplay.experiments import linear, operative, pathways, sentiment, training
 from interplay.seeds import generator
 
 ROOT = Path(__file__).parents[1]
@@ -303,6 +304,51 @@ def test_run_says_at_once_that_a_result_was_made_with_other_settings(there, monk
     )
     with pytest.raises(archive.ArchiveError, match=r'was made with \{"N": 7\}, not'):
         experiments.run("training", "smoke")
+
+
+def changed(owner: object, name: str, value: object) -> Callable:
+    return lambda patch: patch.setattr(owner, name, value)
+
+
+def default(task: type, field: str, value: object) -> Callable:
+    return lambda patch: patch.setitem(task.__init__.__kwdefaults__, field, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("training", default(tasks.FlipFlop, "amplitude", 5.0), '"amplitude": 5.0'),
+        ("sweep", lambda patch: patch.setitem(training.MEASURED, "optimiser", "sgd"), '"optimiser": "sgd"'),
+        ("linear-exact", changed(linear, "QUIET", 0.6), '{"quiet": 0.1}, not {"quiet": 0.6}'),
+        ("linear-cosine", changed(linear, "PERIOD", 4.0), '{"period": 5.0}, not {"period": 4.0}'),
+        ("operative-networks", changed(operative, "UNIT_NOISE", 0.2), '{"noise": 0.1}, not {"noise": 0.2}'),
+        ("operative-measures", default(tasks.ContextIntegration, "gain", 0.3), '"gain": 0.3'),
+        ("pathways-figures", changed(pathways, "RECORDS", 30), '{"records": 300}, not {"records": 30}'),
+        ("sentiment-networks", lambda patch: patch.setitem(sentiment.NETWORK, "dropout", 0.4), '"dropout": 0.4'),
+        ("sentiment-probes", lambda patch: patch.setitem(sentiment.NETWORK, "dropout", 0.4), '"dropout": 0.4'),
+    ],
+)
+def test_what_was_made_with_another_constant_or_field_of_a_task_is_not_taken(name, change, says, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
+    before = experiments.EXPERIMENTS[name].units("paper")[0]
+    assert archive.look(experiments.path(name, before, "paper"), before)
+    change(monkeypatch)
+    unit = experiments.EXPERIMENTS[name].units("paper")[0]
+    with pytest.raises(archive.ArchiveError, match=re.escape(says)) as caught:
+        archive.look(experiments.path(name, unit, "paper"), unit)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_field_of_the_task_in_the_settings_is_that_of_the_trials():
+    unit = training.settings("smoke", "flip-flop", (0.9,), 0)
+    fields = [unit["task_fields"], unit["task_fields"] | {"target": 0.0}]
+    losses = [training.compute(unit | {"task_fields": one}, torch.device("cpu")).loss for one in fields]
+    assert not losses[0].equals(losses[1])
+
+
+def test_a_value_of_g_has_one_name_and_its_own():
+    names = [training.settings("paper", "romo", g, 0)["unit"] for g in ((0.3, 0.6), (0.1 + 0.2, 0.6), (0.31, 0.6))]
+    assert names == ["romo_N256_WMv_s0_g0.3-0.6"] * 2 + ["romo_N256_WMv_s0_g0.31-0.6"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ import platformdirs
 import xarray as xr
 
 FORMAT = 1
+HDF5 = ("v110", "v110")  # of the file format: read by HDF5 1.10 and later, and a fifth smaller than the default
 written: set[Path] = set()  # in this process
 CHECKOUT = Path(__file__).parents[2]
 
@@ -100,15 +101,17 @@ def write(path: Path, data: xr.Dataset) -> None:
     It is packed in memory first, since the HDF5 library ends the process when the disk fills up under it.  Variables
     with "int16" in their encoding hold whole numbers, and are kept so.
     """
+    whole = [name for name, var in data.variables.items() if var.encoding.get("dtype") == "int16"]
+    data = data.assign({name: data[name].astype(np.float32) + 0.0 for name in whole})  # as it is read: no -0
     data = data.assign_attrs(digest=digest(data))
     short = {"dtype": "int16", "_FillValue": -32768}
     packed = {
-        name: {"zlib": True, "complevel": 6, "shuffle": True} | (short if var.encoding.get("dtype") == "int16" else {})
+        name: {"zlib": True, "complevel": 6, "shuffle": True} | (short if name in whole else {})
         for name, var in data.variables.items()
         if var.ndim and var.dtype.kind in "biufc"
     }
     buffer = io.BytesIO()
-    store = xr.backends.H5NetCDFStore(h5netcdf.File(buffer, "w", libver="latest"))  # a fifth smaller than by default
+    store = xr.backends.H5NetCDFStore(h5netcdf.File(buffer, "w", libver=HDF5))
     data.dump_to_store(store, encoding=packed)
     store.close()
     write_bytes(path, buffer.getvalue())
@@ -180,8 +183,10 @@ def look(path: Path, settings: dict) -> xr.Dataset | None:
     if not path.exists() or (os.environ.get("INTERPLAY_RETRAIN") == "1" and path not in written):
         return None
     data = read(path)
-    if json.loads(data.attrs["settings"]) != json.loads(json.dumps(settings)):
-        raise ArchiveError(f"{path} was made with {data.attrs['settings']}, not {json.dumps(settings)}")
+    was, wanted = json.loads(data.attrs["settings"]), json.loads(json.dumps(settings))
+    if differ := sorted(name for name in was | wanted if name not in was.keys() & wanted or was[name] != wanted[name]):
+        one, other = (json.dumps({name: of[name] for name in differ if name in of}) for of in (was, wanted))
+        raise ArchiveError(f"{path} was made with {one}, not {other}: move it away, or go back to those settings")
     return data
 
 

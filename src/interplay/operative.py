@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import rnn
 
+LOCAL = 30  # row dimensions of a state
 GRID, REFINED = 600, 4  # points of the one-parameter curve; rounds of refinement, each 20 times finer
 NOTHING = 1e-8  # an effect below this, of the largest, ends the list of local dimensions
 KINDS = ("columns", "rows", "rates", "high-variance", "random")
@@ -47,7 +48,7 @@ def local_columns(W: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
     return drive / size.clamp(min=1e-300)[:, None], size
 
 
-def local_rows(W: Tensor, states: Tensor, number: int = 30) -> tuple[Tensor, Tensor]:
+def local_rows(W: Tensor, states: Tensor, number: int = LOCAL) -> tuple[Tensor, Tensor]:
     """Local row dimensions of each state (K, number, N), orthonormal, and their effects |W b| |b.r| (K, number).
 
     Each maximises the effect among directions orthogonal to the earlier ones.  With M = W^T W the maximiser obeys
@@ -107,18 +108,21 @@ def pooled(directions: Tensor, effects: Tensor) -> tuple[Tensor, Tensor]:
     return U, torch.nn.functional.pad(s, (0, len(U) - len(s)))[: len(U)]
 
 
-def dimensions(W: Tensor, states: Tensor, kind: str, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+def dimensions(
+    W: Tensor, states: Tensor, kind: str, generator: torch.Generator | None = None, local: int = LOCAL
+) -> tuple[Tensor, Tensor]:
     """Ordered directions (N, N) of one kind, and their singular values (N,).
 
     "columns" and "rows" are operative dimensions, "rates" the principal directions of the rates, "high-variance" the
     left singular vectors of W, "random" an orthonormal basis.  Rows and rates are removed from the right.
+    local: row dimensions of each state, if there are so many
     Raises ValueError for another kind or states that do not fit.
     """
     check(W, states)
     if kind == "columns":
         return pooled(*local_columns(W, states))
     if kind == "rows":
-        return pooled(*local_rows(W, states, min(30, len(W))))
+        return pooled(*local_rows(W, states, min(local, len(W))))
     if kind == "rates":
         rates = torch.tanh(states.double())
         return pooled(rates, torch.ones(len(rates), dtype=torch.float64))

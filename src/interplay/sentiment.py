@@ -101,14 +101,14 @@ def initialise(reader: Reader, chosen: np.random.SeedSequence) -> dict[str, Tens
 
 
 def batches(
-    sentences: list[Tensor], labels: Tensor, size: int, rng: np.random.Generator | None = None
+    sentences: list[Tensor], labels: Tensor, size: int, rng: np.random.Generator | None = None, bucket: int = BUCKET
 ) -> Iterator[Batch]:
-    """Batches of `size` sentences of like length; in random order, and sorted within 100 batches, if `rng` is given.
+    """Batches of `size` sentences of like length; with `rng` in random order, and sorted within `bucket` batches.
 
     sentences: word numbers, one tensor each; labels (sentence)
     """
     order = np.arange(len(sentences)) if rng is None else rng.permutation(len(sentences))
-    pool = len(order) if rng is None else BUCKET * size
+    pool = len(order) if rng is None else bucket * size
     for start in range(0, len(order), pool):
         ranked = sorted(order[start : start + pool], key=lambda i: -len(sentences[i]))
         cut = [ranked[i : i + size] for i in range(0, len(ranked), size)]
@@ -184,6 +184,7 @@ def train(
     epochs: int,
     lr: float,
     batch: int,
+    bucket: int = BUCKET,
     label: tuple[str | float, ...],
     until: float | None = None,
     course: Course | None = None,
@@ -219,7 +220,7 @@ def train(
         total, right, count = 0.0, 0.0, 0
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(generator("dropout", *label, epoch).initial_seed())
-            for part in batches(sentences["train"], labels["train"], batch, rng):
+            for part in batches(sentences["train"], labels["train"], batch, rng, bucket):
                 logits = reader(part.words, part.lengths)
                 loss = binary_cross_entropy_with_logits(logits, part.labels)
                 optimiser.zero_grad()

@@ -22,7 +22,8 @@ SIZE = {  # N, samples, epochs, T
     "lite": {"N": 256, "small": 128, "samples": 3, "epochs": 200, "T": 100, "cosine_epochs": 1000, "every": 20},
     "smoke": {"N": 96, "small": 32, "samples": 2, "epochs": 30, "T": 20, "cosine_epochs": 40, "every": 10},
 }
-LEADING = 5
+LEADING = 5  # singular values and eigenvalues kept
+STEP_DT, COSINE_DT = 0.5, 0.1  # Euler steps of the two tasks
 QUIET = 0.1  # targets below this are learned by networks whose initial output is 0
 PERIOD, SCORED, TRIAL = 5.0, 10.0, 20.0  # cosine task: units of the neuronal time constant
 COSINE_RATE = {"linear": {0.0: 0.2, 0.4: 0.15, 0.8: 0.05}, "tanh": {0.0: 0.4, 0.4: 0.3, 0.8: 0.1}}
@@ -43,19 +44,20 @@ def rate(g: float, target: float) -> float:
 def units(kind: str, scale: str) -> list[dict]:
     """Settings of every unit of one kind."""
     size, samples = SIZE[scale], list(range(SIZE[scale]["samples"]))
-    made = {"kind": kind, "samples": samples, "epochs": size["epochs"]}
+    made = {"kind": kind, "samples": samples, "epochs": size["epochs"], "leading": LEADING, "optimiser": "sgd"}
+    step = {"dt": STEP_DT, "nonlinearity": "linear"}
     if kind == "exact":
-        one = made | {"N": size["N"], "targets": list(RATE)}
+        one = made | {"N": size["N"], "targets": list(RATE), "rates": list(RATE.values()), "quiet": QUIET}
         return [one | {"unit": "exact", "g": COUPLINGS}]
     if kind == "bptt":
-        one = made | {"N": size["N"], "T": size["T"]}
+        one = made | step | {"N": size["N"], "T": size["T"], "every": max(1, size["epochs"] // 4)}
         return [
             one | {"unit": f"bptt_z{t}_g{g}", "target": t, "g": g, "rate": rate(g, t)}
             for t in (0.5, 2.0)
             for g in (0.0, 0.6)
         ]
     if kind == "failure":
-        one = made | {"N": size["small"], "T": 2 * size["T"], "every": 4}
+        one = made | step | {"N": size["small"], "T": 2 * size["T"], "every": 4}
         rates = {2.0: 0.002, 4.0: 0.001}
         return [
             one | {"unit": f"failure_z{t}_g{g}", "target": t, "g": g, "rate": rates[t] * (1 - g**2) ** 2}
@@ -63,6 +65,7 @@ def units(kind: str, scale: str) -> list[dict]:
             for g in (0.6, 0.8)
         ]
     one = made | {"N": size["small"], "epochs": size["cosine_epochs"], "every": size["every"]}
+    one |= {"dt": COSINE_DT, "period": PERIOD, "scored": SCORED, "trial": TRIAL}
     return [
         one | {"unit": f"cosine_{phi}_g{g}", "nonlinearity": phi, "g": g, "rate": eta}
         for phi, rates in COSINE_RATE.items()
@@ -74,7 +77,7 @@ def work(unit: dict) -> float:
     """Relative cost of one unit: epochs x steps x N^2 for back-propagation, N^3 for the exact gradient."""
     if unit["kind"] == "exact":
         return 1e-9 * len(unit["samples"]) * len(unit["g"]) * unit["N"] ** 3
-    steps = TRIAL / 0.1 if unit["kind"] == "cosine" else 2 * unit["T"] + 2
+    steps = (unit["trial"] if unit["kind"] == "cosine" else unit["T"] + 1) / unit["dt"]
     return 4e-9 * len(unit["samples"]) * unit["epochs"] * steps * unit["N"] ** 2
 
 
@@ -86,7 +89,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
 def exact(unit: dict, device: torch.device) -> xr.Dataset:
     """Figure 4: convergence time, norm of the change, mean gradient, shuffled loss (g, sample, target)."""
     targets = np.array(unit["targets"])
-    found = [[figure_4(g, unit["N"], sample, targets, unit["epochs"]) for sample in unit["samples"]] for g in unit["g"]]
+    found = [[figure_4(unit, g, sample, targets) for sample in unit["samples"]] for g in unit["g"]]
     dims, held = ("g", "sample", "target", "rank"), {}
     for name in found[0][0]:
         values = np.array([[one[name] for one in row] for row in found], float)
@@ -94,15 +97,16 @@ def exact(unit: dict, device: torch.device) -> xr.Dataset:
     return xr.Dataset(held, {"g": unit["g"], "sample": unit["samples"], "target": targets})
 
 
-def figure_4(g: float, N: int, sample: int, targets: np.ndarray, epochs: int) -> dict[str, np.ndarray]:
-    """`measure` of one network at the paper's learning rates, targets below `QUIET` by its quiet readout."""
+def figure_4(unit: dict, g: float, sample: int, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """`measure` of one network at the unit's learning rates, targets below `quiet` by its quiet readout."""
+    N, rates, below = unit["N"], np.array(unit["rates"]) * (1 - g**2) ** 2, targets < unit["quiet"]
     W0, m, w = draw(g, N, sample)
     shuffled = np.random.RandomState(sample).permutation(W0.ravel()).reshape(N, N)
     readout = {True: quiet(W0, m, w), False: w}
     parts = [
-        measure(W0, shuffled, m, readout[small], targets[of], np.array([rate(g, t) for t in targets[of]]), epochs)
+        measure(W0, shuffled, m, readout[small], targets[of], rates[of], unit["epochs"], unit["leading"])
         for small in (True, False)
-        if (of := (targets < QUIET) == small).any()
+        if (of := below == small).any()
     ]
     net = linear.reduce(W0, m, w)
     lengths = {"q_squared": net.q0 @ net.q0, "p_squared": net.p0 @ net.p0, "z_start": net.z0}
@@ -124,6 +128,7 @@ def measure(
     targets: np.ndarray,
     rates: np.ndarray,
     epochs: int,
+    leading: int = LEADING,
 ) -> dict[str, np.ndarray]:
     """One network trained to each target (target,): what Figure 4 shows of it; sheet, section 4, last line.
 
@@ -145,7 +150,7 @@ def measure(
         "gradient": np.where(tau < time, run.gradient, 0).sum(0) * rates / np.where(time > 0, time, np.nan),
         "shuffled": (1 - z / targets) ** 2,
         "transferred": (z - changed.z0) / (run.z[-1] - net.z0),
-        "values": linear.singular_values(A)[:, :LEADING],
+        "values": linear.singular_values(A)[:, :leading],
     }
     for values in found.values():
         values[run.diverged >= 0] = np.nan  # what has left the flow is counted, not averaged
@@ -153,7 +158,7 @@ def measure(
 
 
 def step_trial(
-    networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32
+    networks: int, T: float, target: float, dt: float = STEP_DT, dtype=torch.float32
 ) -> tuple[torch.Tensor, ...]:
     """Inputs, targets and mask (time, network, 1, 1): input 1 from t = 1 on, output scored in the last time unit."""
     steps, first, scored = round((T + 1) / dt), round(1 / dt), round(1 / dt)
@@ -177,7 +182,7 @@ def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], 
             lambda epoch: tuple(x.to(weights.W.device) for x in trial),
             epochs=unit["epochs"],
             lr=unit["rate"],
-            optimiser="sgd",
+            optimiser=unit["optimiser"],
             trained="W",
             progress=False,
             snapshots=snapshots,
@@ -194,23 +199,23 @@ def diverged_at(unit: dict, done: rnn.Training) -> np.ndarray:
 def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
     """Figure 3 by back-propagation through T (float32, as the paper), and the same networks by the exact gradient."""
     epochs, found = unit["epochs"], []
-    at = sorted({*range(0, epochs, max(1, epochs // 4)), epochs - 1})
+    at = sorted({*range(0, epochs, unit["every"]), epochs - 1})
     for sample in unit["samples"]:  # one by one: a network of 1024 units stays in the cache, five do not
         one = unit | {"samples": [sample]}
         done = train(
             one,
             ensemble(one, torch.float32, device),
-            step_trial(1, unit["T"], unit["target"]),
+            step_trial(1, unit["T"], unit["target"], unit["dt"]),
             at,
-            dt=0.5,
-            nonlinearity="linear",
+            dt=unit["dt"],
+            nonlinearity=unit["nonlinearity"],
         )
         change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in at]).double()
         run = linear.descend(linear.reduce(*draw(unit["g"], unit["N"], sample)), unit["target"], unit["rate"], epochs)
         # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
         slowest = torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()
-        exact = linear.singular_values(run.A[at])[:, :LEADING]
-        found.append((done.loss[:, 0], run.loss, torch.linalg.svdvals(change)[:, :LEADING], exact, slowest))
+        exact = linear.singular_values(run.A[at])[:, : unit["leading"]]
+        found.append((done.loss[:, 0], run.loss, torch.linalg.svdvals(change)[:, : unit["leading"]], exact, slowest))
     dims = {
         "loss": ("epoch",),
         "loss_exact": ("epoch",),
@@ -228,11 +233,11 @@ def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
 def failure(unit: dict, device: torch.device) -> xr.Dataset:
     """Large targets, back-propagation through T: loss (sample, epoch), leading real parts (sample, snapshot, rank)."""
     weights, at = ensemble(unit, torch.float32, device), list(range(0, unit["epochs"] + 1, unit["every"]))
-    done = train(
-        unit, weights, step_trial(len(unit["samples"]), unit["T"], unit["target"]), at, dt=0.5, nonlinearity="linear"
-    )
+    trial = step_trial(len(unit["samples"]), unit["T"], unit["target"], unit["dt"])
+    done = train(unit, weights, trial, at, dt=unit["dt"], nonlinearity=unit["nonlinearity"])
     leading = [
-        torch.linalg.eigvals(done.snapshots[epoch]).real.sort(-1, descending=True)[0][:, :LEADING] for epoch in at
+        torch.linalg.eigvals(done.snapshots[epoch]).real.sort(-1, descending=True)[0][:, : unit["leading"]]
+        for epoch in at
     ]
     held = {
         "loss": (("sample", "epoch"), done.loss.T.numpy()),
@@ -243,24 +248,28 @@ def failure(unit: dict, device: torch.device) -> xr.Dataset:
     return xr.Dataset(held, coords).expand_dims(target=[unit["target"]], g=[unit["g"]])
 
 
-def cosine_trial(networks: int, dt: float = 0.1) -> tuple[torch.Tensor, ...]:
-    """No input; cos(2 pi t / 5) over 20 time units, scored over the first 10: (time, network, 1, 1) each."""
-    t = dt * torch.arange(round(TRIAL / dt))[:, None, None, None].expand(-1, networks, 1, 1)
-    return torch.zeros_like(t), torch.cos(2 * math.pi * t / PERIOD), (t < SCORED - dt / 2).float()
+def cosine_trial(
+    networks: int, dt: float = COSINE_DT, period: float = PERIOD, scored: float = SCORED, trial: float = TRIAL
+) -> tuple[torch.Tensor, ...]:
+    """No input; cos(2 pi t / period) over a trial, scored over its first part: (time, network, 1, 1) each."""
+    t = dt * torch.arange(round(trial / dt))[:, None, None, None].expand(-1, networks, 1, 1)
+    return torch.zeros_like(t), torch.cos(2 * math.pi * t / period), (t < scored - dt / 2).float()
 
 
 def cosine(unit: dict, device: torch.device) -> xr.Dataset:
     """The autonomous cosine: loss, output of the trained network, and the leading eigenvalues through training."""
     W, M, _ = ensemble(unit, torch.float32, device)
     weights, start = rnn.Weights(W, M, M / unit["N"]), M[..., 0]
-    at, trial = list(range(0, unit["epochs"] + 1, unit["every"])), cosine_trial(len(unit["samples"]))
-    done = train(unit, weights, trial, at, dt=0.1, nonlinearity=unit["nonlinearity"], h0=start)
-    z, _ = rnn.simulate(done.weights, trial[0].to(W.device), dt=0.1, nonlinearity=unit["nonlinearity"], h0=start)
+    at, times = list(range(0, unit["epochs"] + 1, unit["every"])), ("dt", "period", "scored", "trial")
+    trial = cosine_trial(len(unit["samples"]), **{name: unit[name] for name in times})
+    how = {name: unit[name] for name in ("dt", "nonlinearity")} | {"h0": start}
+    done = train(unit, weights, trial, at, **how)
+    z, _ = rnn.simulate(done.weights, trial[0].to(W.device), **how)
     values = torch.stack([torch.linalg.eigvals(done.snapshots[epoch]) for epoch in at], 1)
     largest = {"of_imaginary": values.imag.argmax(-1), "of_real": values.real.argmax(-1)}
     held = {name: values.gather(-1, index[..., None])[..., 0] for name, index in largest.items()}
     held = {name: (("sample", "snapshot", "part"), torch.view_as_real(value).numpy()) for name, value in held.items()}
-    change = torch.linalg.svdvals(done.snapshots[at[-1]] - done.snapshots[0])[:, :LEADING].numpy()
+    change = torch.linalg.svdvals(done.snapshots[at[-1]] - done.snapshots[0])[:, : unit["leading"]].numpy()
     held |= {
         "loss": (("sample", "epoch"), done.loss.T.numpy()),
         "output": (("sample", "time"), z[:, :, 0, 0].T.cpu().numpy()),
@@ -268,5 +277,5 @@ def cosine(unit: dict, device: torch.device) -> xr.Dataset:
         "diverged": (("sample",), diverged_at(unit, done).astype(float)),
     }
     coords = {"sample": unit["samples"], "epoch": np.arange(unit["epochs"]), "snapshot": at}
-    coords |= {"time": 0.1 * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
+    coords |= {"time": unit["dt"] * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
     return xr.Dataset(held, coords).expand_dims(nonlinearity=[unit["nonlinearity"]], g=[unit["g"]])

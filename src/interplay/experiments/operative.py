@@ -5,6 +5,7 @@ The paper's optimiser, rates and initial variances are not known: those below so
 """
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -16,9 +17,18 @@ from ..seeds import generator, seed
 KINDS = ("networks", "measures")
 TASKS = {"context-integration": tasks.ContextIntegration, "sine-wave": tasks.SineWave}
 UNIT_NOISE = 0.1  # of every unit and step, inside the bracket of the Euler step
-PHASES = {  # what changes of the task, trials an update, learning rate, share of the updates
-    "context-integration": [({"burn": 5.0}, 64, 1e-3, 0.78), ({}, 64, 3e-4, 0.22)],
-    "sine-wave": [({}, 51, 2e-3, 1.0)],
+PHASES = {  # of training; `share` of all updates
+    "context-integration": [
+        {"task_fields": {"burn": 5.0}, "trials": 64, "lr": 1e-3, "share": 0.78},
+        {"task_fields": {}, "trials": 64, "lr": 3e-4, "share": 0.22},
+    ],
+    "sine-wave": [{"task_fields": {}, "trials": 51, "lr": 2e-3, "share": 1.0}],
+}
+TRAINING = {
+    "optimiser": "adam",
+    "decay": 0.05,  # share of the learning rate that is left at the end of a phase (cosine)
+    "clip": 1.0,  # of each network's gradient
+    "readout": 0.5,  # norm of v before training
 }
 SIZE = {
     "paper": {"N": 100, "samples": 10, "group": 5, "updates": {"context-integration": 1150, "sine-wave": 2500}},
@@ -30,7 +40,10 @@ TRIALS = {  # to find conditions' averages, to test, to compare states
     "lite": {"sampling": {"context-integration": 96, "sine-wave": 255}, "test": 48, "distance": 24},
     "smoke": {"sampling": {"context-integration": 48, "sine-wave": 102}, "test": 12, "distance": 12},
 }
-DECAY = 0.05  # share of the learning rate that is left at the end of a phase (cosine)
+SAMPLED = {  # of the steps and frequencies at which states are averaged
+    "context-integration": {"every": 100},
+    "sine-wave": {"every": 50, "frequencies_every": 5},
+}
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 
@@ -38,16 +51,19 @@ def units(kind: str, scale: str) -> list[dict]:
     """Settings of every unit of one kind: a group of networks to train, one network to measure."""
     size, made = SIZE[scale], []
     for task in TASKS:
-        own = {"task": task, "N": size["N"], "updates": size["updates"][task]}
+        own = {"task": task, "N": size["N"], "updates": size["updates"][task], "noise": UNIT_NOISE}
+        own |= {"task_fields": asdict(TASKS[task]())}
         groups = [
             list(range(i, min(i + size["group"], size["samples"]))) for i in range(0, size["samples"], size["group"])
         ]
         for samples in groups:
             training = {"kind": "networks", "unit": f"{task}_s{samples[0]}", "samples": samples} | own
+            training |= {"phases": PHASES[task]} | TRAINING
             if kind == "networks":
                 made.append(training)
                 continue
-            trials = TRIALS[scale] | {"sampling": TRIALS[scale]["sampling"][task]}
+            trials = TRIALS[scale] | {"sampling": TRIALS[scale]["sampling"][task]} | SAMPLED[task]
+            trials |= {"kinds": list(operative.KINDS), "local": operative.LOCAL, "ranks": ranks(size["N"])}
             made += [
                 own | trials | {"kind": kind, "unit": f"{task}_s{s}", "sample": s, "group": training, "scale": scale}
                 for s in samples
@@ -57,10 +73,15 @@ def units(kind: str, scale: str) -> list[dict]:
 
 def work(unit: dict) -> float:
     """Relative cost: updates x steps x trials x N^2, or networks simulated."""
-    steps = TASKS[unit["task"]]().n_steps
+    steps = made(unit).n_steps
     if unit["kind"] == "networks":
         return 6e-9 * len(unit["samples"]) * unit["updates"] * steps * 60 * unit["N"] ** 2
-    return 2e-9 * 5 * len(ranks(unit["N"])) * unit["test"] * steps * unit["N"] ** 2
+    return 2e-9 * len(unit["kinds"]) * len(unit["ranks"]) * unit["test"] * steps * unit["N"] ** 2
+
+
+def made(unit: dict, **changes: float) -> tasks.ContextIntegration | tasks.SineWave:
+    """The task of a unit, with changes of its fields."""
+    return TASKS[unit["task"]](**(unit["task_fields"] | changes))
 
 
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
@@ -69,12 +90,12 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 def initial(unit: dict, device: torch.device) -> tuple[rnn.Weights, torch.Tensor]:
-    """Networks of a unit before training: W ~ N(0, 1/N), M ~ N(0, 1/n_in), v ~ N(0, 1/4N); h0 zero."""
-    task, N = TASKS[unit["task"]](), unit["N"]
+    """Networks of a unit before training: W ~ N(0, 1/N), M ~ N(0, 1/n_in), v ~ N(0, readout^2/N); h0 zero."""
+    task, N = made(unit), unit["N"]
     seeds = [seed("operative", unit["task"], N, sample) for sample in unit["samples"]]
     drawn = rnn.initialise([1.0] * len(seeds), N, task.n_in, task.n_out, seeds, device=device)
     M, v = (part * part.new_tensor(N) ** power for part, power in ((drawn.M, -0.5), (drawn.v, 0.5)))
-    M, v = M * math.sqrt(N / task.n_in), v * 0.5  # columns of norm sqrt(N / n_in) and 1/2
+    M, v = M * math.sqrt(N / task.n_in), v * unit["readout"]  # columns of norm sqrt(N / n_in) and `readout`
     return rnn.Weights(drawn.W, M, v), torch.zeros(len(seeds), starts(task), N, device=device)
 
 
@@ -90,10 +111,12 @@ def start(task: tasks.ContextIntegration | tasks.SineWave, h0: torch.Tensor, inp
     return inputs[0, :, :, 2:4] @ h0
 
 
-def unit_noise(steps: int, trials: int, N: int, generators: list[torch.Generator]) -> torch.Tensor:
+def unit_noise(
+    steps: int, trials: int, N: int, generators: list[torch.Generator], size: float = UNIT_NOISE
+) -> torch.Tensor:
     """Noise of every unit and step (time, network, trial, N), each network's from its own generator."""
     drawn = [torch.randn(steps, trials, N, generator=one, device=one.device) for one in generators]
-    return UNIT_NOISE * torch.stack(drawn, 1)
+    return size * torch.stack(drawn, 1)
 
 
 def train(unit: dict, device: torch.device) -> xr.Dataset:
@@ -103,20 +126,21 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     parts = {"W0": weights.W.clone()}
     moving = [part.requires_grad_() for part in (*weights, h0)]
     losses = []
-    for change, n_trials, lr, share in PHASES[unit["task"]]:
-        task, updates = TASKS[unit["task"]](**change), max(1, round(share * unit["updates"]))
+    for phase in unit["phases"]:
+        task, updates = made(unit, **phase["task_fields"]), max(1, round(phase["share"] * unit["updates"]))
+        n_trials, lr = phase["trials"], phase["lr"]
         step = torch.optim.Adam(moving, lr=lr)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(step, updates, eta_min=DECAY * lr)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(step, updates, eta_min=unit["decay"] * lr)
         for _ in range(updates):
             inputs, targets, _ = task.trials(n_trials, drawing, device=device)
-            noise = unit_noise(task.n_steps, n_trials, unit["N"], drawing)
+            noise = unit_noise(task.n_steps, n_trials, unit["N"], drawing, unit["noise"])
             z = rnn.outputs(rnn.Weights(*moving[:3]), inputs, dt=task.dt, h0=start(task, h0, inputs), noise=noise)
             each = (z - targets).square().mean((0, 2, 3))
             step.zero_grad()
             each.sum().backward()
             norm = sum(part.grad.square().sum((1, 2)) for part in moving).sqrt()
             for part in moving:  # networks are clipped one by one
-                part.grad *= norm.clamp(min=1).reciprocal()[:, None, None]
+                part.grad *= (unit["clip"] / norm.clamp(min=unit["clip"]))[:, None, None]
             step.step()
             decay.step()
             losses.append(each.detach())
@@ -146,31 +170,30 @@ def sampled_states(
     task: tasks.ContextIntegration | tasks.SineWave,
     weights: rnn.Weights,
     h0: torch.Tensor,
-    n_trials: int,
+    unit: dict,
     drawing: torch.Generator,
 ) -> tuple[torch.Tensor, np.ndarray]:
     """States averaged over noisy trials of a condition at fixed times (K, N), and what each belongs to (K, columns).
 
     Columns: context (0, 1), then 1 or 0 for a positive or negative choice; for sine waves, the number of the frequency.
     """
+    n_trials, every = unit["sampling"], unit["every"]
     drawn = task.conditions(n_trials, [drawing])
     inputs = task.trials(n_trials, [drawing]).inputs
-    noise = unit_noise(task.n_steps, n_trials, weights.W.shape[-1], [drawing])
+    noise = unit_noise(task.n_steps, n_trials, weights.W.shape[-1], [drawing], unit["noise"])
     states = rnn.simulate(weights, inputs, dt=task.dt, h0=start(task, h0, inputs), noise=noise, keep_states=True)[1][
         :, 0
     ]
-    found, labels = [], []
+    found, labels, at = [], [], [0, *range(every - 1, task.n_steps, every)]
     if isinstance(task, tasks.ContextIntegration):
         context, drift = (part[0] for part in drawn)
-        at = [0, *range(99, task.n_steps, 100)]
         for c in (0, 1):
             for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
                 chosen = (context == c) & (drift.sign() == torch.tensor(signs)).all(1)
                 found.append(states[at][:, chosen].mean(1))
                 labels += [(c, int(signs[c] > 0))] * len(at)
     else:
-        at = [0, *range(49, task.n_steps, 50)]
-        for j in range(0, task.number, 5):
+        for j in range(0, task.number, unit["frequencies_every"]):
             found.append(states[at][:, drawn[0] == j].mean(1))
             labels += [(j, 0)] * len(at)
     return torch.cat(found), np.array(labels)
@@ -180,14 +203,14 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
     """One network reduced to k directions of each kind: cost with frozen noise, distance of states without noise."""
     from . import fetch  # the trained networks are another experiment's results
 
-    task, sample = TASKS[unit["task"]](), unit["sample"]
+    task, sample = made(unit), unit["sample"]
     weights, h0 = network(fetch("operative-networks", unit["group"], unit["scale"]), unit["task"], sample)
-    W, N, at = weights.W[0], unit["N"], ranks(unit["N"])
+    W, N, at = weights.W[0], unit["N"], unit["ranks"]
     draw = {what: generator(f"operative {what}", unit["task"], N, sample) for what in ("sampling", "test", "random")}
-    states, labels = sampled_states(task, weights, h0, unit["sampling"], draw["sampling"])
+    states, labels = sampled_states(task, weights, h0, unit, draw["sampling"])
     drawn = task.conditions(unit["test"], [draw["test"]])
     inputs, targets, _ = task.trials(unit["test"], [draw["test"]])
-    noise = unit_noise(task.n_steps, unit["test"], N, [draw["test"]])
+    noise = unit_noise(task.n_steps, unit["test"], N, [draw["test"]], unit["noise"])
     begin, quiet = start(task, h0, inputs), slice(unit["distance"])
 
     def costs(Wk, trials=slice(None)):
@@ -196,8 +219,8 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
 
     R = torch.tanh(states.double())
     held = {name: [] for name in ("cost", "distance", "missed_drive", "missed_W", "dimension_values")}
-    for kind in operative.KINDS:
-        Q, values = operative.dimensions(W, states, kind, draw["random"])
+    for kind in unit["kinds"]:
+        Q, values = operative.dimensions(W, states, kind, draw["random"], unit["local"])
         Wk = operative.reduced(W.double(), Q, at, operative.is_rows(kind))
         held["cost"].append(costs(Wk))
         held["distance"].append(
@@ -222,7 +245,7 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
         "states": (("state", "unit"), states),
         "label": (("state", "what"), labels),
     }
-    coords = {"kind": list(operative.KINDS), "rank": at, "index": np.arange(1, N + 1), "what": ["group", "choice"]}
+    coords = {"kind": unit["kinds"], "rank": at, "index": np.arange(1, N + 1), "what": ["group", "choice"]}
     if isinstance(task, tasks.ContextIntegration):
         data["subset_cost"], coords = (
             by_function(W, states, labels, drawn, at, costs),

@@ -31,6 +31,7 @@ def units(kind: str, scale: str) -> list[dict]:
     """Settings of every unit of one kind."""
     size = SIZE[scale]
     common = {"kind": kind, "width": size["width"], "scale": SCALE, "lr": RATE, "until": 1e-6, "phi": "linear"}
+    kept = {"records": RECORDS, "leading": LEADING, "first": 10}
     if kind == "figures":
         drawn = [
             {"phi": phi, "seed": seed, "depth": depth, "earlier": [d for d in epochs if d < depth], "epochs": most}
@@ -38,7 +39,7 @@ def units(kind: str, scale: str) -> list[dict]:
             for depth, most in epochs.items()
         ]
         drawn += [{"seed": seed, "depth": 7, "earlier": [], "epochs": 5000} for seed in ALONE]
-        named = [common | one for one in drawn]
+        named = [common | kept | one for one in drawn]
         return [
             one
             | {"unit": f"{one['phi']}_D{one['depth']}_s{one['seed']}", "epochs": min(one["epochs"], size["longest"])}
@@ -49,7 +50,7 @@ def units(kind: str, scale: str) -> list[dict]:
         return [
             common
             | {"unit": f"D{depth}_s{seeds[0]}", "depth": depth, "seeds": seeds, "epochs": min(6000, size["longest"])}
-            | {"level": 0 if depth == 2 else size["level"]}
+            | {"level": 0 if depth == 2 else size["level"], "every": 10}
             for depth in range(2, 8)
             for seeds in groups
         ]
@@ -91,10 +92,10 @@ def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
     return torch.where(there.any(0), first, torch.nan)
 
 
-def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway]) -> dict:
+def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway], leading: int) -> dict:
     """Of each layer: leading singular values of the change and of the end, and how far its invariant drifted."""
     layers = max(map(len, before))
-    change = np.full((len(before), layers, LEADING), np.nan)
+    change = np.full((len(before), layers, leading), np.nan)
     end, drift, moved = (
         change.copy(),
         np.full((len(before), layers - 1), np.nan),
@@ -103,7 +104,7 @@ def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway]) -> di
     for which, (old, new) in enumerate(zip(before, after, strict=True)):
         for layer, (W0, W) in enumerate(zip(old, new, strict=True)):
             for kept, matrix in ((change, W - W0), (end, W)):
-                values = torch.linalg.svdvals(matrix[0])[:LEADING]
+                values = torch.linalg.svdvals(matrix[0])[:leading]
                 kept[which, layer, : len(values)] = values
         pairs = zip(pathways.invariants(old), pathways.invariants(new), old, new, strict=False)
         for layer, (C0, C, W0, W) in enumerate(pairs):
@@ -124,16 +125,18 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
     goal = pathways.target(torch.float32).to(device)
     done = pathways.train(before, goal, **{name: unit[name] for name in ("lr", "epochs", "phi", "until")})
     K = pathways.in_modes(done.maps[:, 0].cpu().double())
-    at = np.unique(np.linspace(0, len(K) - 1, RECORDS).round().astype(int))
+    at = np.unique(np.linspace(0, len(K) - 1, unit["records"]).round().astype(int))
     held = {
         "loss": (("epoch",), done.loss[:, 0].cpu()),
         "record_epoch": (("record",), at.astype(float)),
         "K": (("record", "pathway", "out", "in"), K[at].float()),
-        "first": (("start", "pathway", "out", "in"), K[:10].float()),
+        "first": (("start", "pathway", "out", "in"), K[: unit["first"]].float()),
         "map": (("pathway", "attribute", "item"), done.maps[-1, 0].cpu()),
         "half_time": (("mode",), halves(K)),
     }
-    held |= spectra(*([[W.cpu().double() for W in p] for p in both] for both in (before, done.pathways)))
+    held |= spectra(
+        *([[W.cpu().double() for W in p] for p in both] for both in (before, done.pathways)), unit["leading"]
+    )
     labels = {"phi": [unit["phi"]], "seed": [unit["seed"]], "depth": [depth]}
     return labelled(held).expand_dims(labels)
 
@@ -145,8 +148,7 @@ def many(unit: dict, device: torch.device) -> xr.Dataset:
         drawn = pathways.initialise((unit["depth"],) * 2, unit["width"], [seed], scale=unit["scale"])
         parts.append([pathways.reduce(pathway, unit["level"]) for pathway in drawn])
     before = [[torch.cat(layers).to(device) for layers in zip(*same, strict=True)] for same in zip(*parts, strict=True)]
-    every = 10
-    goal = pathways.target().to(device)
+    every, goal = unit["every"], pathways.target().to(device)
     done = pathways.train(before, goal, every=every, **{name: unit[name] for name in ("lr", "epochs", "until")})
     K = pathways.in_modes(done.maps.cpu())
     held = {

@@ -9,11 +9,11 @@ PARTS = {"paper": {16: 5, 20: 3, 10: 3}, "lite": {10: 1}, "smoke": {10: 1, 20: 1
 WHOLE = {"paper": 16, "lite": 10, "smoke": 10}  # networks of this part are kept whole, of the others what they do
 
 
-def units(scale: str, common: dict, ranks: list[int]) -> list[dict]:
-    """Settings of every network; those that are not kept whole are cut to `ranks` where they are trained."""
+def units(scale: str, common: dict, cut: dict) -> list[dict]:
+    """Settings of every network; those that are not kept whole are cut as in `cut` where they are trained."""
     made = []
     for part, many in PARTS[scale].items():
         one = common | {"part": part, "lr": common["lr"] / part, "keep": part == WHOLE[scale]}
-        one |= {} if one["keep"] else {"ranks": ranks}
+        one |= {} if one["keep"] else cut
         made += [one | {"unit": f"{one['cell']}_1-{part}_s{sample}", "sample": sample} for sample in range(many)]
     return made

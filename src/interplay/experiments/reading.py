@@ -8,9 +8,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from .. import lowrank, sentiment
 from ..seeds import generator
 from . import words
-from .sentiment import MATRICES, WHAT, restore
+from .sentiment import MATRICES, restore
 
-WITHOUT = ("all", "the change alone", "another start")
 SPLITS = ("validation", "test")
 
 
@@ -40,15 +39,15 @@ def labelled(unit: dict, data: xr.Dataset) -> xr.Dataset:
 def measure(unit: dict, device: torch.device) -> xr.Dataset:
     """One kept network, `cuts` to every rank."""
     made, before, _, held, text = opened(unit, device)
-    data = cuts(made, before, held, unit["ranks"])
+    data = cuts(made, before, held, unit)
     of = {"corpus": str(text.corpus.values), "vectors": unit["network"].get("vectors", str(text.vectors.values))}
     return labelled(unit, data.assign(of))
 
 
-def cuts(made: sentiment.Reader, before: dict, held: dict[str, list[sentiment.Batch]], ranks: list[int]) -> xr.Dataset:
-    """A network with W1, U2 and W2 cut to every rank: loss and accuracy on validation and test sentences."""
+def cuts(made: sentiment.Reader, before: dict, held: dict[str, list[sentiment.Batch]], unit: dict) -> xr.Dataset:
+    """A network with W1, U2 and W2 cut to every rank of `unit`: loss and accuracy on validation and test sentences."""
     look = lambda: [sentiment.evaluate(made, held[split]) for split in SPLITS]
-    cut = [sentiment.against_rank(made, before, ranks, what, look) for what in WHAT]
+    cut = [sentiment.against_rank(made, before, unit["ranks"], what, look) for what in unit["what"]]
     found = np.array(cut, np.float32)  # what, rank, split, (loss, accuracy)
     full = np.array(look(), np.float32)
     dims = ("what", "rank", "split")
@@ -59,7 +58,7 @@ def cuts(made: sentiment.Reader, before: dict, held: dict[str, list[sentiment.Ba
             "loss": (("split",), full[:, 0]),
             "accuracy": (("split",), full[:, 1]),
         },
-        {"what": list(WHAT), "rank": ranks, "split": list(SPLITS)},
+        {"what": unit["what"], "rank": unit["ranks"], "split": list(SPLITS)},
     )
 
 
@@ -72,7 +71,7 @@ def of_rate(
         return whole
     held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in SPLITS}
     on = {name: part.to(made.readout.weight.device) for name, part in before.items()}
-    found = cuts(made.eval(), on, held, unit["ranks"]).rename(rank="cut", what="of")
+    found = cuts(made.eval(), on, held, unit).rename(rank="cut", what="of")
     rest = whole.drop_dims(["row", "unit", "channel", "bias"])
     return rest.drop_vars([f"step_{name}" for name in MATRICES]).merge(labelled({"network": unit}, found))
 
@@ -86,7 +85,7 @@ def probe(unit: dict, device: torch.device) -> xr.Dataset:
     made, before, after, held, _ = opened(unit, device)
     where = ("probe", unit["network"]["kind"], unit["network"]["cell"], unit["network"]["sample"])
     found = []
-    for what in WITHOUT:
+    for what in unit["without"]:
         start = {
             "all": lambda name: before[name],
             "the change alone": lambda name: torch.zeros_like(before[name]),
@@ -118,6 +117,6 @@ def probe(unit: dict, device: torch.device) -> xr.Dataset:
             "gradient_ratio": (("gate",), (s[:, 1] / s[:, 0]).cpu()),
             "gradient_cosine": (("gate",), (U[:, :, 0] @ readout).abs().cpu()),
         },
-        {"without": list(WITHOUT), "split": list(SPLITS), "rank": unit["ranks"], "gate": list(gates)},
+        {"without": unit["without"], "split": list(SPLITS), "rank": unit["ranks"], "gate": list(gates)},
     )
     return labelled(unit, data).expand_dims(stage=[unit["network"]["kind"]])

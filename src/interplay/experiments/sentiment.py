@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import archive, sentiment
+from .. import archive, corpus, sentiment
 from ..seeds import seed
 from ..sentiment import MATRICES
 from . import words
@@ -48,33 +48,39 @@ EPOCHS = {"paper": 500, "lite": 10, "smoke": 4}
 UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x EPOCHS at most
 SNAPSHOTS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500)
 RANKS_THROUGH = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50)  # at every snapshot
+NETWORK = {"optimiser": "adam", "dropout": 0.5, "bucket": sentiment.BUCKET, "ranks_through": list(RANKS_THROUGH)}
 SAVE_EVERY = 60.0  # seconds between checkpoints
 WHAT = ("change", "whole", "gates")
+WITHOUT = ("all", "the change alone", "another start")
 
 
 def units(kind: str, scale: str) -> list[dict]:
     """Settings of every unit of one kind: the words, or a network each."""
     size = {name: value for name, value in SIZE[scale].items() if name != "samples"} | {"scale": scale}
     words = {"kind": "data", "unit": "words", "corpus": size["corpus"]}
+    words |= {"dimension": corpus.DIMENSION, "norm": corpus.GLOVE_NORM}  # of the vectors
     if kind == "data":
         return [words]
     if kind == "probes":
         stages = [network for stage in ("networks", "matched") for network in units(stage, scale)]
         return [
             {"kind": kind, "unit": f"{network['kind']}_{network['unit']}", "scale": scale, "ranks": [2, 5, 10]}
-            | {"sentences": 600, "network": network}
+            | {"sentences": 600, "without": list(WITHOUT), "truncated": list(sentiment.TRUNCATED), "network": network}
             for network in stages
         ]
+    cut = {"ranks": ranks(size["hidden"]), "what": list(WHAT), "truncated": list(sentiment.TRUNCATED)}
     if kind.endswith("measures"):
-        measured = {"kind": kind, "scale": scale, "ranks": ranks(size["hidden"])}
+        measured = {"kind": kind, "scale": scale} | cut
         stage = "networks" if kind == "measures" else kind.removesuffix("-measures")
         whole = [network for network in units(stage, scale) if network.get("keep", True)]
         return [measured | {"unit": network["unit"], "network": network} for network in whole]
-    stop = {"kind": kind, "epochs": EPOCHS[scale]}
+    stop = NETWORK | {"kind": kind, "epochs": EPOCHS[scale]}
+    if kind in ("networks", "rates"):
+        stop |= {"snapshots": list(SNAPSHOTS)}
     if kind == "rates":
         from .rates import units as rates
 
-        return rates(scale, {"cell": "LSTM", "words": words} | size | stop, ranks(size["hidden"]))
+        return rates(scale, {"cell": "LSTM", "words": words} | size | stop, cut)
     if kind != "networks":
         stop |= {"epochs": 5 * EPOCHS[scale], "until": UNTIL[scale]}
     if kind == "noise":
@@ -118,7 +124,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
 def reader(unit: dict, data: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor]]:
     """The network of a unit before training, and its weights."""
     vectors = words.noise(data) if unit.get("vectors") == "noise" else words.vectors(data)
-    made = sentiment.Reader(vectors, unit["cell"], unit["hidden"])
+    made = sentiment.Reader(vectors, unit["cell"], unit["hidden"], unit["dropout"])
     return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
 
 
@@ -147,18 +153,18 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
 
     def each(course: sentiment.Course) -> None:
         nonlocal saved
-        if course.epoch in (*SNAPSHOTS, unit["epochs"]) and unit["kind"] in ("networks", "rates"):
-            snapshots[course.epoch] = snapshot(made, before, held)
+        if "snapshots" in unit and course.epoch in (*unit["snapshots"], unit["epochs"]):
+            snapshots[course.epoch] = snapshot(made, before, held, unit["ranks_through"])
         if time.monotonic() - saved > SAVE_EVERY:
             save(path, of, made, course, snapshots, spent + time.monotonic() - began)
             saved = time.monotonic()
 
     history = sentiment.train(
-        made, read, labels, **{name: unit[name] for name in ("epochs", "lr", "batch")},
+        made, read, labels, **{name: unit[name] for name in ("epochs", "lr", "batch", "bucket")},
         label=("sentiment", unit["cell"], unit["hidden"], unit["sample"]), course=course, each=each,
         until=unit.get("until"),
     )  # fmt: skip
-    snapshots = snapshots or {len(history) - 1: snapshot(made, before, held)}
+    snapshots = snapshots or {len(history) - 1: snapshot(made, before, held, unit["ranks_through"])}
     result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
     if "part" in unit:
         from . import reading
@@ -195,11 +201,11 @@ def resume(path: Path, of: dict) -> dict | None:
     return state
 
 
-def snapshot(made: sentiment.Reader, before: dict, held: list[sentiment.Batch]) -> dict[str, list]:
+def snapshot(made: sentiment.Reader, before: dict, held: list[sentiment.Batch], ranks: list[int]) -> dict[str, list]:
     """Singular values of each matrix's change; accuracy in full, and with change and whole cut to a few ranks."""
     after = {name: part.cpu() for name, part in sentiment.weights(made).items()}
     on = {name: part.to(made.readout.weight.device) for name, part in before.items()}
-    few = [rank for rank in RANKS_THROUGH if rank <= made.cell.hidden_size]
+    few = [rank for rank in ranks if rank <= made.cell.hidden_size]
     right = lambda: sentiment.evaluate(made, held)[1]
     return {
         "values": [torch.linalg.svdvals(after[name] - before[name]).tolist() for name in MATRICES],
@@ -224,7 +230,7 @@ def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, histor
     for i, taken in enumerate(snapshots.values()):
         for j, values in enumerate(taken["values"]):
             mode[i, j, : len(values)] = values
-    few = [rank for rank in RANKS_THROUGH if rank <= hidden]
+    few = [rank for rank in unit["ranks_through"] if rank <= hidden]
     held |= {
         "biases": (("bias", "row"), torch.stack([after[name] for name in biases]).numpy()),
         "readout_weight": (("unit",), after["readout.weight"][0].numpy()),

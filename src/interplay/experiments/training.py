@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -30,18 +31,26 @@ SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the 
 }
 FROM_ONE = ("mode", "leading", "factor")  # a rank or an epoch counts from 0, a singular value from 1
 SUMMARY = ["loss", "loss_test", "loss_shuffled", "loss_at_rank", "values_change", "diverged_at", "W0_digest"]
-LEADING = 24  # singular values followed through training
+MEASURED = {  # what else decides what is kept of a network
+    "optimiser": "adam",
+    "nonlinearity": "tanh",
+    "leading": 24,  # singular values followed through training
+    "ranks": 26,  # of the truncated change, from 0 on
+    "tolerance": 0.007,  # of the test loss that the kept factors give back
+}
 
 
 def settings(
     scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv", N: int | None = None
 ) -> dict:
     """Settings of one unit: networks of one task and sample at several g, of the size of `scale` or, not kept, of N."""
+    g = [round(float(x), 9) for x in g]  # 0.3 and 0.1 + 0.2 are one network
     size = {name: value for name, value in SIZE[scale].items() if name != "samples"}
     size |= {"N": N, "keep": False} if N else {}
-    name = f"{task}_N{size['N']}_{trained}_s{sample}_g{'-'.join(f'{x:.1f}' for x in g)}"
-    grid = {"unit": name, "task": task, "g": list(g), "sample": sample, "trained": trained}
-    return grid | {"keep": True} | size | {"epochs": EPOCHS[scale][task], "lr": 0.05 / size["N"]}
+    name = f"{task}_N{size['N']}_{trained}_s{sample}_g{'-'.join(map(repr, g))}"
+    grid = {"unit": name, "task": task, "g": g, "sample": sample, "trained": trained}
+    grid |= {"task_fields": asdict(tasks.get(task)()), "keep": True} | MEASURED
+    return grid | size | {"epochs": EPOCHS[scale][task], "lr": 0.05 / size["N"]}
 
 
 def units(scale: str) -> list[dict]:
@@ -82,7 +91,7 @@ def size_units(scale: str) -> list[dict]:
 
 def work(unit: dict) -> float:
     """Floating-point operations of one unit's training, in units of 1e9."""
-    steps = tasks.get(unit["task"])().n_steps
+    steps = tasks.get(unit["task"])(**unit["task_fields"]).n_steps
     return 6e-9 * len(unit["g"]) * unit["epochs"] * unit["batch"] * steps * unit["N"] ** 2
 
 
@@ -105,13 +114,13 @@ def digests(W0: torch.Tensor) -> list[str]:
 
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
-    task, gs, label = tasks.get(unit["task"])(), unit["g"], (unit["task"], unit["N"])
+    task, gs, label = tasks.get(unit["task"])(**unit["task_fields"]), unit["g"], (unit["task"], unit["N"])
     own = {what: [generator(what, *label, g, unit["sample"], device=device) for g in gs] for what in ("trials", "test")}
     before, at = initial(unit, device), snapshot_epochs(unit["epochs"], unit["snapshots"])
     done = rnn.train(
         before,
         lambda epoch: task.trials(unit["batch"], own["trials"], device=device),
-        **{name: unit[name] for name in ("epochs", "lr", "trained")},
+        **{name: unit[name] for name in ("epochs", "lr", "trained", "optimiser", "nonlinearity")},
         dt=task.dt,
         snapshots=at,
         names=[f"{unit['task']} g={g} sample {unit['sample']}" for g in gs],
@@ -125,13 +134,16 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         one = rnn.Weights(*(w[n : n + 1] for w in done.weights))
         test = [x[:, n : n + 1] for x in trials]
         shuffled = lowrank.shuffle(before.W[n], generator("shuffle", *label, g, unit["sample"], device=device))
-        found = measure(rnn.Weights(*(w[n : n + 1] for w in before)), one, shuffled, test, task.dt, unit["keep"])
+        found = measure(rnn.Weights(*(w[n : n + 1] for w in before)), one, shuffled, test, task.dt, unit)
         found |= {
             "loss": (("epoch",), done.loss[:, n]),
             "gradient_norm": (("epoch",), rounded(done.gradient_norm[:, n])),
             "diverged_at": ((), float(done.diverged.get(f"{unit['task']} g={g} sample {unit['sample']}", np.nan))),
             "W0_digest": ((), digests(before.W[n : n + 1])[0]),
-            "course_values": (("snapshot", "leading"), lowrank.singular_values(course[n] - course[n, :1])[:, :LEADING]),
+            "course_values": (
+                ("snapshot", "leading"),
+                lowrank.singular_values(course[n] - course[n, :1])[:, : unit["leading"]],
+            ),
         }
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
             cloud = torch.view_as_real(lowrank.eigenvalues(course[n]))
@@ -159,21 +171,21 @@ def as_codes(data: xr.Dataset) -> xr.Dataset:
 
 
 def measure(
-    before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float, keep: bool
+    before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float, unit: dict
 ) -> dict:
-    """What changed in one network (network axis of length 1), on unseen `trials`; the network too if `keep`."""
+    """What changed in one network (network axis of length 1), on unseen `trials`; itself too if `unit` keeps it."""
     change = (after.W - before.W)[0]
 
     def evaluate(W: torch.Tensor) -> torch.Tensor:
         weights = rnn.Weights(W, *(w.expand(len(W), -1, -1) for w in after[1:]))
         inputs, targets, mask = (x.expand(-1, len(W), -1, -1) for x in trials)
-        return rnn.loss(rnn.simulate(weights, inputs, dt=dt)[0], targets, mask)
+        return rnn.loss(rnn.simulate(weights, inputs, dt=dt, nonlinearity=unit["nonlinearity"])[0], targets, mask)
 
-    ranks = range(min(26, len(change) + 1))
+    ranks = range(min(unit["ranks"], len(change) + 1))
     full = float(evaluate(after.W)[0])
     network = {}
-    if keep:
-        left, right, factor_scale = few_factors(before.W[0], change, full, evaluate)
+    if unit["keep"]:
+        left, right, factor_scale = few_factors(before.W[0], change, full, evaluate, unit["tolerance"])
         network = {
             "left": (("neuron", "factor"), left),
             "right": (("neuron", "factor"), right),
@@ -192,13 +204,13 @@ def measure(
     }
 
 
-def few_factors(before: torch.Tensor, change: torch.Tensor, full: float, evaluate: Callable) -> tuple:
-    """`lowrank.pack`, as coarse and with as few factors as give the loss `full` back to 0.7 %."""
+def few_factors(before: torch.Tensor, change: torch.Tensor, full: float, evaluate: Callable, tolerance: float) -> tuple:
+    """`lowrank.pack`, as coarse and with as few factors as give the loss `full` back to that share of it."""
     tried = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192) if k < len(change)]
     for top in (1023, 32767):
         for k in tried:
             packed = lowrank.pack(change, k, top)
-            if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= 0.007 * full:
+            if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= tolerance * full:
                 return packed
     return lowrank.pack(change, len(change), 32767)
 

@@ -360,7 +360,7 @@ def test_a_value_of_g_has_one_name_and_its_own():
         (lambda: experiments.run("training", "big"), "unknown scale 'big'"),
         (
             lambda: experiments.run("training", "smoke", device="tpu"),
-            "device 'tpu' is not there: choose auto or one of",
+            "unknown device 'tpu': choose one of auto, cpu",
         ),
         (lambda: experiments.status("x", "smoke"), "unknown experiment 'x'"),
         (

@@ -93,7 +93,9 @@ def test_rank_out_of_range_gets_one_sentence(rank):
         lambda: lowrank.truncate(change, rank),
         lambda: lowrank.loss_against_rank(change, change, [0, rank], lambda W: pytest.fail("evaluated in vain")),
     ):
-        with pytest.raises(ValueError, match=rf"^rank is {rank}, but must be between 0 and N = 5$"):
+        with pytest.raises(
+            ValueError, match=rf"^rank is {rank}, but must be a whole number and at least 0 and at most 5$"
+        ):
             call()
 
 
@@ -106,5 +108,5 @@ def test_packed_factors_give_the_truncation_back_to_their_rounding():
         assert 0 < gap.norm() < 2e-3 * change.norm()
     zero = lowrank.pack(torch.zeros(5, 5), 2)
     assert not lowrank.unpack(*zero).any()
-    with pytest.raises(ValueError, match="rank is 41, but must be between 0 and N = 40"):
+    with pytest.raises(ValueError, match="rank is 41, but must be a whole number and at least 0 and at most 40"):
         lowrank.pack(change, 41)

@@ -122,14 +122,17 @@ def test_variance_counts():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda W, X: operative.dimensions(W[:, :5], X, "columns"), r"W has shape \(20, 5\), but must be square"),
+        (lambda W, X: operative.dimensions(W[:, :5], X, "columns"), r"shape of W is \(20, 5\), but must be \(N, N\)"),
         (
             lambda W, X: operative.dimensions(W, X[:, :5], "columns"),
-            r"states have shape \(12, 5\), but must be \(K, 20\)",
+            r"shape of states is \(12, 5\), but must be \(K, 20\)",
         ),
-        (lambda W, X: operative.dimensions(W, X[:0], "rows"), r"states have shape \(0, 20\).* K at least 1"),
+        (lambda W, X: operative.dimensions(W, X[:0], "rows"), r"shape of states is \(0, 20\).* no axis empty"),
         (lambda W, X: operative.dimensions(W, X, "best"), "unknown kind 'best': choose one of columns, rows"),
-        (lambda W, X: operative.reduced(W, torch.eye(20), [21]), "k is 21, but must be between 0 and N = 20"),
+        (
+            lambda W, X: operative.reduced(W, torch.eye(20), [21]),
+            "k is 21, but must be a whole number and at least 0 and at most 20",
+        ),
         (lambda W, X: operative.local_rows(W, X, 0), "number of local dimensions is 0"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from interplay import onednn, rnn
+from interplay import rnn
 from interplay.seeds import seed
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -156,29 +156,6 @@ def test_a_network_that_diverges_is_named_and_leaves_the_others_alone():
     assert torch.isfinite(torn.loss[: torn.diverged["romo g=0.9 sample 1"]]).all()
 
 
-def test_training_takes_the_faster_products_only_where_they_are_as_precise(monkeypatch):
-    def gradient(dtype):
-        (W, M, v), inputs, h0, _, targets, mask = problem(dtype, N=160, trials=32)
-        z = rnn.outputs(rnn.Weights(W.requires_grad_(), M, v), inputs, dt=0.5, h0=h0)
-        return torch.autograd.grad(rnn.loss(z, targets, mask).sum(), W)[0].double()
-
-    setting, exact = torch.backends.mkldnn.matmul, gradient(torch.float64)
-    with onednn.products():
-        assert setting.fp32_precision == ("bf16" if onednn.is_precise() else "none")
-        assert (gradient(torch.float32) - exact).norm() < 1e-5 * exact.norm()
-    start = rnn.initialise([0.5], 16, 2, 3, [seed("p", 0)])
-    with pytest.raises(ZeroDivisionError):
-        rnn.train(start, lambda epoch: 1 / 0, epochs=1, lr=1e-3, dt=0.5, progress=False)
-    assert setting.fp32_precision == "none"
-
-    product, rounded = torch.Tensor.__matmul__, lambda x: x.bfloat16().float() if x.dtype is torch.float32 else x
-    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: product(rounded(a), rounded(b)))  # as with AMX
-    assert not onednn.is_precise.__wrapped__()
-    monkeypatch.setattr(onednn, "is_precise", lambda: False)
-    with onednn.products():
-        assert setting.fp32_precision == "none"
-
-
 GROWTH = """
 import resource, torch
 from interplay import rnn
@@ -203,24 +180,30 @@ def test_memory_does_not_grow_with_the_epochs():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: rnn.initialise([-0.1], 4, 1, 1, [seed(0)]), "g is -0.1, but must be finite and >= 0"),
+        (lambda: rnn.initialise([-0.1], 4, 1, 1, [seed(0)]), "g is -0.1, but must be finite and at least 0"),
         (lambda: rnn.initialise([np.nan], 4, 1, 1, [seed(0)]), "g is nan"),
         (lambda: rnn.initialise([np.inf], 4, 1, 1, [seed(0)]), "g is inf"),
-        (lambda: rnn.initialise([0.5], 0, 1, 1, [seed(0)]), "N is 0, but must be at least 1"),
-        (lambda: rnn.initialise([0.5, 1], 3, 1, 1, [seed(0)]), "2 values of g and 1 seeds"),
-        (lambda: rnn.device("cuda:99"), "device 'cuda:99' is not there: choose auto or one of cpu"),
+        (lambda: rnn.initialise([0.5], 0, 1, 1, [seed(0)]), "N is 0, but must be a whole number and at least 1"),
+        (lambda: rnn.initialise([0.5, 1], 3, 1, 1, [seed(0)]), "number of seeds for 2 values of g is 1, but must be"),
+        (lambda: rnn.device("cuda:99"), "unknown device 'cuda:99': choose one of auto, cpu"),
         (
             lambda: rnn.loss(torch.ones(3, 2, 1, 1), torch.ones(3, 2, 1, 1), torch.zeros(3, 2, 1, 1)),
             "mask of network 0",
         ),
-        (lambda: rnn.train(*start(), epochs=0, lr=1, dt=0.5), "epochs 0"),
-        (lambda: rnn.train(*start(), epochs=1, lr=1, dt=0.5, trained="Wx"), "trained 'Wx'"),
+        (
+            lambda: rnn.train(*start(), epochs=0, lr=1, dt=0.5),
+            "number of epochs is 0, but must be a whole number and at least 1",
+        ),
+        (
+            lambda: rnn.train(*start(), epochs=1, lr=1, dt=0.5, trained="Wx"),
+            "unknown weights to train 'x': choose one of W, M, v",
+        ),
         (
             lambda: rnn.train(*start(), epochs=1, lr=1, dt=0.5, optimiser="lbfgs"),
             "unknown optimiser 'lbfgs': choose one of",
         ),
         (lambda: rnn.train(*start(), epochs=1, lr=1, dt=0.5, nonlinearity="relu"), "unknown nonlinearity 'relu'"),
-        (lambda: rnn.train(*start(), epochs=1, lr=[1, 2], dt=0.5), "2 learning rates"),
+        (lambda: rnn.train(*start(), epochs=1, lr=[1, 2], dt=0.5), "number of learning rates for 1 networks is 2"),
     ],
 )
 def test_bad_input_gets_one_sentence(call, says):

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.linalg import lu_factor, lu_solve
 
-REFRESH = 50  # epochs after which the inverse is made anew, so that rounding does not add up
+from . import edge, theory
 
 
 class Network(NamedTuple):
@@ -47,17 +47,17 @@ class Descent(NamedTuple):
 
 
 def _factor(W0: np.ndarray) -> tuple:
-    N = len(W0)
-    if not np.isfinite(W0).all():
-        raise ValueError("W0 holds entries that are not finite: every entry must be a finite number")
-    if (g := np.linalg.norm(W0) / np.sqrt(N)) >= 1:
-        raise ValueError(f"initial coupling g = {g:.3g}: a linear network has a stable fixed point only for g < 1")
-    lu, pivots = lu_factor(np.eye(N) - W0, check_finite=False)
-    if np.sign(np.diag(lu)).prod() * (-1) ** np.sum(pivots != np.arange(N)) < 0:
-        raise ValueError(
-            "W0 has a real eigenvalue above 1: the fixed point is unstable, choose a smaller g or another seed"
-        )
-    return lu, pivots
+    """LU factors of I - W0, whose fixed point is stable: no eigenvalue of W0 has a real part of 1 or more."""
+    edge.shape("W0", W0, "N", "N")
+    edge.number("norm of W0", np.linalg.norm(W0))
+    power = W0
+    for _ in range(7):  # no eigenvalue is larger than |W0^k|^(1/k), which is cheaper to find, for any k
+        if np.linalg.norm(power) < 1:
+            break
+        power = power @ power
+    else:
+        edge.number("largest real part of an eigenvalue of W0", np.linalg.eigvals(W0).real.max(), below=1)
+    return lu_factor(np.eye(len(W0)) - W0)
 
 
 def _next(x: np.ndarray, basis: list[np.ndarray]) -> np.ndarray:
@@ -72,7 +72,7 @@ def reduce(W0: np.ndarray, m: np.ndarray, w: np.ndarray, k: int = 12) -> Network
     """The space in which the change of this network lives, by k steps of block Lanczos: B left, B^T right, in turn.
 
     W0: (N, N); m, w: (N,), unit vectors; k: dimensions kept of each side (at g = 0 only 2 exist)
-    Raises ValueError for entries that are not finite, a coupling g >= 1, or a real eigenvalue of W0 above 1.
+    Raises ValueError for a W0 whose fixed point is not stable, or entries that are not finite.
     """
     factored = _factor(W0)
     q, p = lu_solve(factored, m), lu_solve(factored, w, trans=1)
@@ -117,53 +117,23 @@ def descend(net: Network, target: np.ndarray | float, rate: np.ndarray | float, 
     net: leading axes (...); target and rate broadcast against them; learning time tau = rate x epoch
     Raises ValueError for a target of 0, a rate that is not positive and finite, or epochs < 1.
     """
-    target, rate = np.asarray(target, float), np.asarray(rate, float)
-    if (target == 0).any() or not np.isfinite(target).all():
-        raise ValueError("target z-hat must be finite and not 0: at 0 there is nothing to learn")
-    if not (np.isfinite(rate).all() and (rate > 0).all()) or epochs < 1:
-        raise ValueError(
-            f"rate {rate.min():g}, epochs {epochs}: the rate must be positive and finite, epochs at least 1"
-        )
-    shape, k = np.broadcast_shapes(net.z0.shape, target.shape, rate.shape), net.S.shape[-1]
-    A, changes = np.zeros((*shape, k, k)), np.empty((epochs, *shape, k, k))
-    z, det, squares = np.empty((epochs, *shape)), np.empty((epochs, *shape)), np.empty((epochs, *shape))
-    with np.errstate(all="ignore"):  # what overflows has left the flow, and is marked below
-        for start in range(0, epochs, REFRESH):
-            now = slice(start, min(start + REFRESH, epochs))
-            z[now], det[now], squares[now], steps = _burst(net, A, target, rate, now.stop - start)
-            changes[now] = A + np.concatenate([np.zeros((1, *shape, k, k)), steps[:-1].cumsum(0)])
-            A = changes[now.stop - 1] + steps[-1]
-        reach = rate * np.arange(epochs).clip(1).reshape(-1, *[1] * len(shape)) * (target - net.z0) ** 2 / 2
-        left = ~((det > 0) & (np.einsum("...ij,...ij->...", changes, changes) <= 4 * reach))
-    diverged = np.where(left.any(0), left.argmax(0), -1)
-    gone = np.logical_or.accumulate(left, 0)
-    frozen = np.take_along_axis(changes, diverged.clip(0)[None, ..., None, None], 0)
-    changes = np.where(gone[..., None, None], frozen, changes)
+    edge.number("number of epochs", epochs, 1, whole=True)
+    for step in np.ravel(rate):
+        edge.number("learning rate", step, above=0)
+    target, rate, z0 = np.broadcast_arrays(theory.check(target=target), rate, net.z0)
+    A, diverged, kept = np.zeros((*z0.shape, *net.S.shape[-2:])), np.full(z0.shape, -1), []
+    for epoch in range(epochs):
+        z, p, q, det = fixed_point(net, A)
+        reach = rate * max(epoch, 1) * (target - z0) ** 2 / 2
+        left = (det <= 0) | (np.square(A).sum((-1, -2)) > 4 * reach)
+        diverged = np.where(left & (diverged < 0), epoch, diverged)
+        push = np.where(diverged < 0, target - z, 0)
+        kept.append((z, np.abs(push) * np.linalg.norm(p, axis=-1) * np.linalg.norm(q, axis=-1), A))
+        A = A + ((rate * push)[..., None] * p)[..., None] * q[..., None, :]
+    z, gradient, changes = map(np.stack, zip(*kept, strict=True))
+    gone = (diverged >= 0) & (np.arange(epochs).reshape(-1, *[1] * z0.ndim) >= diverged)
     z = np.where(gone, np.nan, z)
-    loss = np.where(gone, np.inf, (target - z) ** 2 / 2)
-    return Descent(z, loss, np.where(gone, 0, np.abs(target - z) * np.sqrt(squares)), changes, diverged)
-
-
-def _burst(net: Network, A: np.ndarray, target: np.ndarray, rate: np.ndarray, epochs: int) -> tuple[np.ndarray, ...]:
-    """z, determinant, |p|^2 |q|^2 and step of A, an epoch each: a few epochs by rank-one updates of the inverse alone.
-
-    With G = right^T (I - W)^-1 left, a step W + c p q^T changes G by c (G p)(q^T G) / d, q by c (G p) |q|^2 / d, p by
-    c (q^T G) |p|^2 / d and z by c |p|^2 |q|^2 / d, where d = 1 - c q^T G p is the factor of the determinant.
-    """
-    z, p, q, det = fixed_point(net, A)
-    G = np.linalg.inv(np.eye(A.shape[-1]) - net.S @ A) @ net.S
-    kept = []
-    for _ in range(epochs):
-        pp, qq, pull = np.vecdot(p, p), np.vecdot(q, q), rate * (target - z)
-        kept.append((z, det, pp * qq, pull, p, q))
-        ahead, behind = (G @ p[..., None])[..., 0], (q[..., None, :] @ G)[..., 0, :]
-        factor = 1 - pull * np.vecdot(q, ahead)
-        step = pull / factor
-        z, det = z + step * pp * qq, det * factor
-        p, q = p + (step * pp)[..., None] * behind, q + (step * qq)[..., None] * ahead
-        G = G + (step[..., None] * ahead)[..., None] * behind[..., None, :]
-    z, det, squares, pull, p, q = (np.stack(np.broadcast_arrays(*part)) for part in zip(*kept, strict=True))
-    return z, det, squares, (pull[..., None] * p)[..., None] * q[..., None, :]
+    return Descent(z, np.where(gone, np.inf, (target - z) ** 2 / 2), gradient, changes, diverged)
 
 
 def flow(net: Network, target: float, tau: np.ndarray, tolerance: float = 1e-9) -> tuple[np.ndarray, np.ndarray]:
@@ -171,8 +141,7 @@ def flow(net: Network, target: float, tau: np.ndarray, tolerance: float = 1e-9) 
 
     Raises ValueError for a target of 0 and RuntimeError if the adaptive solver gives up.
     """
-    if target == 0 or not np.isfinite(target):
-        raise ValueError(f"target z-hat is {target}, but must be finite and not 0: at 0 there is nothing to learn")
+    theory.check(target=target)
     k = len(net.S)
 
     def slope(_, state):
@@ -184,23 +153,6 @@ def flow(net: Network, target: float, tau: np.ndarray, tolerance: float = 1e-9) 
         raise RuntimeError(f"gradient flow stopped at tau = {done.t[-1]:.4g} of {tau[-1]:.4g}: {done.message}")
     A = done.y.T.reshape(-1, k, k)
     return fixed_point(net, A)[0], A
-
-
-def path(net: Network, z: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
-    """Changes A (point, k, k) met by the flow at outputs z (point,), increasing from z0: one path for all targets.
-
-    Dividing dW/dtau by dz/dtau leaves dW/dz = p q^T / (|p|^2 |q|^2), in which the target no longer appears.
-    """
-    k = len(net.S)
-
-    def slope(_, state):
-        _, p, q, _ = fixed_point(net, state.reshape(k, k))
-        return (np.outer(p, q) / ((p @ p) * (q @ q))).ravel()
-
-    done = solve_ivp(slope, (float(net.z0), z[-1]), np.zeros(k * k), "DOP853", z, rtol=tolerance, atol=tolerance * 1e-2)
-    if not done.success:
-        raise RuntimeError(f"the path stopped at z = {done.t[-1]:.4g} of {z[-1]:.4g}: {done.message}")
-    return done.y.T.reshape(-1, k, k)
 
 
 def singular_values(A: np.ndarray) -> np.ndarray:

@@ -8,10 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-
-def _check_rank(rank: int, N: int) -> None:
-    if not 0 <= rank <= N:
-        raise ValueError(f"rank is {rank}, but must be between 0 and N = {N}")
+from . import edge
 
 
 def singular_values(matrix: Tensor) -> Tensor:
@@ -30,35 +27,31 @@ def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
     Raises ValueError for a rank below 0 or above N.
     """
-    _check_rank(rank, min(change.shape[-2:]))
+    edge.number("rank", rank, 0, min(change.shape[-2:]), whole=True)
     U, s, Vh = torch.linalg.svd(change, full_matrices=False)
     return U[..., :rank] * s[..., None, :rank], Vh[..., :rank, :].mT
 
 
 def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Tensor]:
-    """The factors as whole numbers up to `top`, small to keep: left, right (N, rank) int16, scale ().
+    """The factors as whole numbers up to `top`, small to keep: left, right (..., N, rank) int16, scale ().
 
     `change` is scale * left @ right^T, to its truncation and a rounding; the singular values are shared out evenly, so
-    that one step of rounding serves all factors, and the many weak ones take few bits.
-    Raises ValueError for a rank below 0 or above N.
+    that one step of rounding serves all factors, and the many weak ones take few bits.  Errors as in `factors`.
     """
     left, right = factors(change, rank)
-    root = left.norm(dim=0).sqrt()
+    root = left.norm(dim=-2, keepdim=True).sqrt()
     halves = (left / root.clamp(min=torch.finfo(change.dtype).tiny), right * root)
     step = max(float(half.abs().max()) if rank else 0.0 for half in halves) / top or 1.0
     return *((half / step).round().to(torch.int16) for half in halves), change.new_tensor(step**2)
 
 
 def unpack(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
-    """The change (N, N) of packed factors, in the precision of `scale`."""
+    """The change (..., N, N) of packed factors, in the precision of `scale`."""
     return scale * left.to(scale.dtype) @ right.to(scale.dtype).mT
 
 
 def truncate(change: Tensor, rank: int) -> Tensor:
-    """Best approximation of `change` of that rank, same shape; 0 gives zeros, N gives `change` back.
-
-    Raises ValueError for a rank below 0 or above N.
-    """
+    """Best approximation of `change` of that rank, same shape; 0 gives zeros, N gives `change` back."""
     left, right = factors(change, rank)
     return left @ right.mT
 
@@ -71,12 +64,9 @@ def loss_against_rank(
     evaluate: loss of stacked matrices (rank, ..., N, N) -> (rank, ...), called once for all ranks together
     Raises ValueError for a rank below 0 or above N.
     """
-    for rank in ranks:
-        _check_rank(rank, change.shape[-1])
-    U, s, Vh = torch.linalg.svd(change)
-    kept = torch.arange(s.shape[-1], device=s.device) < torch.as_tensor(ranks, device=s.device)[:, None]
-    kept = kept.view(len(ranks), *[1] * (s.dim() - 1), -1)
-    return evaluate(before + (U * (s * kept)[..., None, :]) @ Vh)
+    left, right = factors(change, min(change.shape[-2:]))
+    ranks = [edge.number("rank", rank, 0, left.shape[-1], whole=True) for rank in ranks]
+    return evaluate(torch.stack([before + left[..., :rank] @ right[..., :rank].mT for rank in ranks]))
 
 
 def functional_rank(loss: Tensor, threshold: float = 0.05) -> Tensor:

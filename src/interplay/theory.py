@@ -10,13 +10,16 @@ from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
+from . import edge
 
-def check(g: ArrayLike = 0.0, target: ArrayLike = 1.0) -> None:
-    """Raise ValueError, in one sentence, unless 0 <= g < 1 and the target is finite and not 0."""
-    if bad := [x for x in np.ravel(g) if not 0 <= x < 1]:
-        raise ValueError(f"initial coupling g is {bad[0]}, but a linear network has a fixed point only for 0 <= g < 1")
-    if bad := [x for x in np.ravel(target) if x == 0 or not np.isfinite(x)]:
-        raise ValueError(f"target z-hat is {bad[0]}, but must be finite and not 0: at 0 there is nothing to learn")
+
+def check(g: ArrayLike = 0.0, target: ArrayLike = 1.0) -> np.ndarray:
+    """The targets as an array; raises ValueError unless all are finite and not 0, and 0 <= g < 1."""
+    for x in np.ravel(g):  # only there is a fixed point
+        edge.number("initial coupling g", x, 0, below=1)
+    for x in np.ravel(target):  # at 0 there is nothing to learn
+        edge.number("size of the target z-hat", abs(x), above=0)
+    return np.asarray(target, float)
 
 
 def beta(g: ArrayLike) -> np.ndarray:
@@ -33,11 +36,6 @@ def moment(g: ArrayLike, n: int) -> np.ndarray:
     return beta(g) ** (3 * n - 2) * [1, 1, 1 + 2 * g2, (1 + g2) * (1 + 5 * g2)][n - 1]
 
 
-def overlap(g: ArrayLike) -> np.ndarray:
-    """(B m)^T B^T B m = tr(B^T B^2)/N = beta^2: how far p-hat leans on q0."""
-    return beta(g) ** 2
-
-
 def output_series(tau: ArrayLike, g: ArrayLike, target: ArrayLike) -> np.ndarray:
     """Output z to third order in tau."""
     t, b = beta(g) ** 2 * tau, beta(g)
@@ -50,59 +48,15 @@ def first_value_series(tau: ArrayLike, g: ArrayLike, target: ArrayLike) -> np.nd
     return target / b * (t - t**2 / 2 + t**3 / 6 * (1 + 3.5 * target**2 * b))
 
 
-def second_value(tau: ArrayLike, g: ArrayLike, target: ArrayLike) -> np.ndarray:
-    """Second singular value of the change, lowest order: (z-hat beta^2 tau)^3 / 12."""
-    return (target * beta(g) ** 2 * tau) ** 3 / 12
-
-
 def small_target(tau: ArrayLike, g: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """z, s1 and s2 at all tau for small targets (z-hat^2 beta << 1): the readout is then a simple relaxation."""
     risen = 1 - np.exp(-(beta(g) ** 2) * tau)
     return target * risen, target * risen / beta(g), (target * risen) ** 3 / 12
 
 
-def series_end(g: float, target: float) -> float:
-    """Effective learning time at which the third-order output reaches the target; drawn theory is frozen there."""
-    check(g, target)
-    return brentq(lambda t: t - t**2 / 2 + t**3 / 6 * (1 + 8 * target**2 * float(beta(g))) - 1, 0, 3)
-
-
-def time_law(g: ArrayLike) -> np.ndarray:
-    """Convergence time relative to g = 0, small targets: (1 - g^2)^2."""
-    return beta(g) ** -2.0
-
-
-def norm_law(g: ArrayLike) -> np.ndarray:
-    """Norm of the change relative to g = 0, small targets: 1 - g^2."""
-    return 1 / beta(g)
-
-
-def gradient_law(g: ArrayLike) -> np.ndarray:
-    """Mean gradient relative to g = 0, small targets: 1 / (1 - g^2)."""
-    return beta(g)
-
-
 def shuffle_law(g: ArrayLike) -> np.ndarray:
     """Loss after W0 is shuffled, relative to that of a zero output, small targets: g^4 (2 - g^2)^2."""
     return (1 - beta(g) ** -2.0) ** 2
-
-
-def change_eigenvalues(tau: ArrayLike, g: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The two eigenvalues of the change to leading order, beta^3 tau^2 z-hat^2 (1/2 +- 1/sqrt 3)."""
-    lead = beta(g) ** 3 * np.square(tau) * np.square(target)
-    return lead * (0.5 + 3**-0.5), lead * (0.5 - 3**-0.5)
-
-
-def change_trace(tau: ArrayLike, g: ArrayLike, target: ArrayLike) -> np.ndarray:
-    """Trace of the change to third order, beta^3 tau^2 z-hat^2 (1 - beta^2 tau)."""
-    return beta(g) ** 3 * np.square(tau) * np.square(target) * (1 - beta(g) ** 2 * tau)
-
-
-def outlier(change: ArrayLike, g: ArrayLike) -> np.ndarray:
-    """Eigenvalue of W outside the disk of radius g, given the trace of the change: (lambda - g^2)^2 = lambda trace."""
-    check(g)
-    g2, t = np.square(g), np.asarray(change, float)
-    return g2 + (t + np.sqrt(t**2 + 4 * t * g2)) / 2
 
 
 def exact_output(s: ArrayLike) -> np.ndarray:
@@ -114,12 +68,6 @@ def exact_change(s: float) -> np.ndarray:
     """g = 0: the change (2, 2) in the basis (w, m) when it has turned by theta, s = sin theta."""
     c = np.sqrt(1 - s**2)
     return np.array([[1 - c, s], [np.arctanh(s) - s, 1 - c]])
-
-
-def exact_eigenvalues(s: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """g = 0: both eigenvalues of the change, 1 - cos theta +- sqrt(sin theta (artanh sin theta - sin theta))."""
-    mean, half = 1 - np.sqrt(1 - np.square(s)), np.sqrt(s * (np.arctanh(s) - s))
-    return mean + half, mean - half
 
 
 def exact_limit() -> float:

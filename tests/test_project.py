@@ -1,4 +1,4 @@
-"""What holds the project together: versions, chapters under test, twins, the key of the execution cache."""
+"""What holds the project together: versions, chapters under test, twins."""
 
 import ast
 import re
@@ -8,14 +8,11 @@ import sys
 import tomllib
 from pathlib import Path
 
-import build
 import jupytext
 import nbformat
 import pytest
 import twins
 import yaml
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from packaging.requirements import Requirement
 
@@ -117,30 +114,3 @@ def test_a_twin_executes_first_cell_included():
     notebook.cells[0].source = notebook.cells[0].source.replace('SCALE = "paper"', 'SCALE = "smoke"')
     NotebookClient(notebook, timeout=120).execute()
     assert notebook.cells[0].outputs[0].text.startswith("Scale smoke; results are read")
-
-
-def test_what_was_executed_is_stale_when_anything_it_depends_on_changes(tmp_path):
-    for name, text in {"requirements.lock": "a==1", "src/p/m.py": "x = 1", "results/paper/e/u.nc": "1"}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    seen = {build.key(tmp_path)}
-    for name in ("requirements.lock", "src/p/m.py", "results/paper/e/u.nc"):
-        (tmp_path / name).write_text("2")
-        assert build.key(tmp_path) not in seen, name
-        seen.add(build.key(tmp_path))
-    (tmp_path / "src/p/new.py").touch()
-    assert build.key(tmp_path) not in seen
-    old, new = build.cache("paper", tmp_path), build.cache("paper", tmp_path)
-    assert old == new
-    (tmp_path / "src/p/m.py").write_text("3")
-    assert build.cache("paper", tmp_path) != old
-    assert not old.exists()
-    # The fourth, the chapter itself, is what jupyter-cache looks at: a changed cell is not found.
-    chapter = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
-    chapter.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    kept = get_cache(str(tmp_path / "cache"))
-    kept.cache_notebook_bundle(CacheBundleIn(chapter, "c.md"), check_validity=False)
-    assert kept.match_cache_notebook(chapter)
-    chapter.cells[0].source = "1 + 2"
-    with pytest.raises(KeyError):
-        kept.match_cache_notebook(chapter)

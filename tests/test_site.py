@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build/test-site/_build/html"
+SITE = ROOT / "_build/test-site"
 
 
 class Page(HTMLParser):

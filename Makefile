@@ -1,23 +1,23 @@
 # Every verb sets up .venv by itself; nothing but Python 3.11+ and a package index is needed.
-# TORCH_INDEX: extra package index, e.g. one of PyTorch's CPU wheels, to keep CUDA off a machine without a GPU.
+# TORCH_INDEX: the index to take PyTorch from, e.g. one of CPU wheels, to keep CUDA off a machine without a GPU.
 PYTHON ?= python3
-PIP_ARGS := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PORT ?= 8000
 BIN := .venv/bin
 export TQDM_DISABLE ?= 1
 
-.PHONY: book test paper bench serve colab lint
+.PHONY: .venv/ready book chapter test paper bench serve colab lint clean
 .DELETE_ON_ERROR:
 
-.venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile $(PIP_ARGS) -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps -e .
-	touch $@
+.venv/ready:  # looked at each time: it says which folder, Python and lock it was made for
+	@$(PYTHON) .ci/venv.py $(TORCH_INDEX)
 
 book: .venv/ready  ## the website, chapters executed from the kept results
 	$(BIN)/python book/_ext/build.py --scale paper
 	@echo "open _build/html/index.html, or: make serve"
+
+chapter: .venv/ready  ## the page of one chapter alone: make chapter NAME=tasks
+	$(BIN)/python book/_ext/build.py --page "$(NAME)"
+	@echo "open _build/chapter/book/$(NAME).html"
 
 test: .venv/ready  ## helpers, every chapter at scale smoke, then the site built from those runs
 	rm -rf _build/smoke-results
@@ -31,8 +31,8 @@ paper: .venv/ready  ## compute what is missing of the paper-scale results; hours
 bench: .venv/ready  ## speed, side by side with plain implementations
 	$(BIN)/python -m benchmarks
 
-serve: book
-	$(BIN)/python -m http.server --directory _build/html
+serve: .venv/ready  ## the website at http://localhost:8000, or at another PORT
+	@$(BIN)/python book/_ext/serve.py $(PORT)
 
 colab: .venv/ready  ## notebooks/: the chapters as Colab opens them
 	$(BIN)/python book/_ext/twins.py
@@ -41,3 +41,6 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
+
+clean:  ## all that was built and executed; .venv and the results stay
+	rm -rf _build

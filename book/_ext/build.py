@@ -98,12 +98,12 @@ def build(scale: str, page: Path | None = None) -> list[str]:
     return faults
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Scale `paper` builds _build/html from the kept results, `smoke` _build/test-site from the tests' runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", choices=SITES, default="paper")
     parser.add_argument("--page", metavar="NAME", help="only the page of this chapter, into _build/chapter")
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
     page = ROOT / f"book/{asked.page}.md" if asked.page else None
     if page and not page.exists():
         names = ", ".join(file.stem for file in sorted(page.parent.glob("*.md")))

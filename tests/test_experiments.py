@@ -8,6 +8,7 @@ import re
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -71,10 +72,47 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:])
 
 
-@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+FAMILY = """
+import numpy as np
+import xarray as xr
+from interplay.experiments import Experiment, rows
+
+def grid(scale):
+    return rows(k=range(2), pair=[[0.5, 2.0]])
+
+def compute(unit, device):
+    return xr.Dataset({"x": ("k", np.array([7.0 * unit["k"]]))}, {"k": [unit["k"]]})
+
+EXPERIMENTS = {"lonely": Experiment(grid, "k{k}_{pair}", compute, lambda unit: 1.0)}
+"""
+
+
+def test_an_experiment_is_added_with_one_file(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(FAMILY)
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    experiments._families.cache_clear()
+    try:
+        assert "lonely" in experiments.names()
+        experiments.run("lonely", "smoke")
+        assert experiments.load("lonely", "smoke").x.values.tolist() == [0.0, 7.0]
+        assert sorted(path.name for path in tmp_path.rglob("*.nc")) == ["k0_0.5-2.0.nc", "k1_0.5-2.0.nc"]
+    finally:
+        experiments._families.cache_clear()
+
+
+def test_an_experiment_imports_no_other_family():
+    code = "import sys; from interplay import experiments as e; e.names(); e.load('sweep', 'paper', present=True);"
+    code += "print(*(name.split('.')[2] for name in sys.modules if name.startswith('interplay.experiments.')))"
+    environment = {**os.environ, "INTERPLAY_RESULTS": str(ROOT / "results")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["training"]
+
+
+@pytest.mark.parametrize("name", experiments.names())
 @pytest.mark.parametrize("at", experiments.SCALES)
 def test_units_are_named_apart_and_cover_their_grid(name, at):
-    chosen = experiments.EXPERIMENTS[name]
+    chosen = experiments.experiment(name)
     units = chosen.units(at)
     assert len({unit["unit"] for unit in units}) == len(units)
     assert all(chosen.work(unit) > 0 for unit in units)
@@ -85,7 +123,7 @@ def test_paper_scale_is_the_grid_of_the_paper():
     networks = [
         (unit["task"], g, unit["sample"], unit["N"], unit["batch"], unit["epochs"], unit["lr"])
         for name in ("training", "sweep")
-        for unit in experiments.EXPERIMENTS[name].units("paper")
+        for unit in experiments.experiment(name).units("paper")
         for g in unit["g"]
     ]
     largest, epochs = {"flip-flop": 2.1, "mante": 2.7, "romo": 3.0}, {"flip-flop": 1000, "mante": 2000, "romo": 6000}
@@ -200,7 +238,7 @@ def test_a_dask_cluster_gives_what_this_process_gives_and_survives_a_killed_work
 
 
 def test_results_do_not_depend_on_which_networks_share_the_matrix_products(whole):
-    unit = training.units("smoke")[0]
+    unit = experiments.experiment("training").units("smoke")[0]
     alone = training.compute(unit | {"g": [0.9], "unit": "alone"}, torch.device("cpu"))
     group = archive.read(whole / "smoke" / "training" / f"{unit['unit']}.nc").sel(g=[0.9])
     np.testing.assert_array_equal(alone.W0_digest.values, group.W0_digest.values)
@@ -210,7 +248,7 @@ def test_results_do_not_depend_on_which_networks_share_the_matrix_products(whole
 def test_status_counts_what_is_kept_and_what_is_left(there):
     kept = experiments.status("training", "smoke")
     assert kept == (6, 6, 0.0, [])
-    units = training.units("smoke")
+    units = experiments.experiment("training").units("smoke")
     for unit in units[:2]:
         experiments.path("training", unit, "smoke").unlink()
     spent = sum(archive.read(path).attrs["seconds"] for path in there.glob("*.nc"))
@@ -221,7 +259,7 @@ def test_status_counts_what_is_kept_and_what_is_left(there):
 
 
 def test_status_names_what_is_damaged_as_missing_and_goes_on(there, capsys):
-    units = training.units("smoke")
+    units = experiments.experiment("training").units("smoke")
     files = [experiments.path("training", unit, "smoke") for unit in units]
     flip_a_bit(files[0])
     archive.write(files[1], archive.read(files[1]).assign_attrs(format=99))
@@ -232,16 +270,16 @@ def test_status_names_what_is_damaged_as_missing_and_goes_on(there, capsys):
     assert [str(path) in fault for path, fault in zip(files[:2], faults, strict=True)] == [True, True]
     assert cli.main(["status", "--scale", "smoke"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split()[0] for line in lines if line[0] != " "] == list(experiments.EXPERIMENTS)
+    assert [line.split()[0] for line in lines if line[0] != " "] == experiments.names()
     assert lines[1].strip() == faults[0] and faults[0].startswith(f"{files[0]} is damaged")
-    assert len(lines) == len(experiments.EXPERIMENTS) + 2
+    assert len(lines) == len(experiments.names()) + 2
 
 
 def test_load_takes_what_is_present_or_computes_the_rest(there, monkeypatch):
     whole = experiments.load("training", "smoke")
     assert {**whole.sizes}.items() >= {"task": 3, "g": 2, "sample": 2, "N": 1, "epoch": 40}.items()
     assert whole.loss.notnull().all()
-    gone = training.units("smoke")[0]
+    gone = experiments.experiment("training").units("smoke")[0]
     experiments.path("training", gone, "smoke").unlink()
     part = experiments.load("training", "smoke", present=True)
     assert part.loss.sel(task=gone["task"], sample=gone["sample"]).isnull().all()
@@ -252,13 +290,13 @@ def test_load_takes_what_is_present_or_computes_the_rest(there, monkeypatch):
 
 
 def test_load_of_what_is_present_leaves_out_what_is_damaged_and_computes_nothing(there, monkeypatch):
-    units = training.units("smoke")
+    units = experiments.experiment("training").units("smoke")
     files, calls = [experiments.path("training", unit, "smoke") for unit in units], []
     held = {unit["unit"]: archive.read(path).drop_attrs() for unit, path in zip(units, files)}
-    counted = experiments.EXPERIMENTS["training"]._replace(
+    counted = training.EXPERIMENTS["training"]._replace(
         compute=lambda unit, device: calls.append(unit["unit"]) or held[unit["unit"]]
     )
-    monkeypatch.setitem(experiments.EXPERIMENTS, "training", counted)
+    monkeypatch.setitem(training.EXPERIMENTS, "training", counted)
     flip_a_bit(files[0])
     with pytest.warns(UserWarning, match=f"{files[0]} is damaged .*; left out"):
         part = experiments.load("training", "smoke", present=True)
@@ -294,14 +332,12 @@ def test_run_computes_a_damaged_unit_again_and_leaves_the_others(there, whole):
 
 
 def test_run_says_at_once_that_a_result_was_made_with_other_settings(there, monkeypatch):
-    units = training.units("smoke")
+    units = experiments.experiment("training").units("smoke")
     experiments.path("training", units[0], "smoke").unlink()
     odd = experiments.path("training", units[5], "smoke")
     archive.write(odd, archive.read(odd).assign_attrs(settings='{"N": 7}'))
     compute = lambda *_: pytest.fail("computed in vain")
-    monkeypatch.setitem(
-        experiments.EXPERIMENTS, "training", experiments.EXPERIMENTS["training"]._replace(compute=compute)
-    )
+    monkeypatch.setitem(training.EXPERIMENTS, "training", training.EXPERIMENTS["training"]._replace(compute=compute))
     with pytest.raises(archive.ArchiveError, match=r'was made with \{"N": 7\}, not'):
         experiments.run("training", "smoke")
 
@@ -320,7 +356,11 @@ def default(task: type, field: str, value: object) -> Callable:
         ("training", default(tasks.FlipFlop, "amplitude", 5.0), '"amplitude": 5.0'),
         ("sweep", lambda patch: patch.setitem(training.MEASURED, "optimiser", "sgd"), '"optimiser": "sgd"'),
         ("linear-exact", changed(linear, "QUIET", 0.6), '{"quiet": 0.1}, not {"quiet": 0.6}'),
-        ("linear-cosine", changed(linear, "PERIOD", 4.0), '{"period": 5.0}, not {"period": 4.0}'),
+        (
+            "linear-cosine",
+            lambda patch: patch.setitem(linear.COSINE, "period", 4.0),
+            '{"period": 5.0}, not {"period": 4.0}',
+        ),
         ("operative-networks", changed(operative, "UNIT_NOISE", 0.2), '{"noise": 0.1}, not {"noise": 0.2}'),
         ("operative-measures", default(tasks.ContextIntegration, "gain", 0.3), '"gain": 0.3'),
         ("pathways-figures", changed(pathways, "RECORDS", 30), '{"records": 300}, not {"records": 30}'),
@@ -330,10 +370,10 @@ def default(task: type, field: str, value: object) -> Callable:
 )
 def test_what_was_made_with_another_constant_or_field_of_a_task_is_not_taken(name, change, says, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
-    before = experiments.EXPERIMENTS[name].units("paper")[0]
+    before = experiments.experiment(name).units("paper")[0]
     assert archive.look(experiments.path(name, before, "paper"), before)
     change(monkeypatch)
-    unit = experiments.EXPERIMENTS[name].units("paper")[0]
+    unit = experiments.experiment(name).units("paper")[0]
     with pytest.raises(archive.ArchiveError, match=re.escape(says)) as caught:
         archive.look(experiments.path(name, unit, "paper"), unit)
     assert "\n" not in str(caught.value)
@@ -354,7 +394,7 @@ def test_a_value_of_g_has_one_name_and_its_own():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: experiments.run("trainings", "smoke"), "unknown experiment 'trainings': choose one of training"),
+        (lambda: experiments.run("trainings", "smoke"), "unknown experiment 'trainings': choose one of linear-exact"),
         (lambda: experiments.load("x", "smoke"), "unknown experiment 'x'"),
         (lambda: experiments.load("training", "papr"), "unknown scale 'papr': choose one of smoke, lite, paper"),
         (lambda: experiments.run("training", "big"), "unknown scale 'big'"),

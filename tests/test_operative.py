@@ -177,8 +177,8 @@ def test_sine_waves_have_the_frequency_of_their_input():
 
 
 def test_training_clips_and_gives_back_networks_that_run():
-    unit = experiment.units("networks", "smoke")[0]
-    data = experiment.compute(unit, torch.device("cpu"))
+    unit = experiment.EXPERIMENTS["operative-networks"].units("smoke")[0]
+    data = experiment.train(unit, torch.device("cpu"))
     weights, h0 = experiment.network(data, "context-integration", 1)
     task = tasks.ContextIntegration(burn=5.0)
     inputs = task.trials(4, [torch.Generator().manual_seed(0)]).inputs

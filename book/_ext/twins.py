@@ -62,7 +62,7 @@ def reads(chapter: Path) -> list[str]:
         node.attr for node in nodes if isinstance(node, ast.Attribute)
     }
     kept = sorted(folder.name for folder in RESULTS.iterdir())
-    if used & {"claims", "ledger", "EXPERIMENTS"}:
+    if used & {"claims", "ledger"} or "experiments.names" in map(ast.unparse, nodes):
         return kept
     said |= {"training", "sweep"} if "zoo" in used else set()
     begun = tuple(part for part in said if part.endswith("-"))  # of f"linear-{kind}"

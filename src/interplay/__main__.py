@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m interplay", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="compute what is missing of an experiment, and keep it")
-    run.add_argument("name", help=f"all, or one of {', '.join(experiments.EXPERIMENTS)}")
+    run.add_argument("name", help=f"all, or one of {', '.join(experiments.names())}")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     run.add_argument("--threads", type=int, help="threads of each worker (as many as fit)")
     where = run.add_mutually_exclusive_group()
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     try:
         if asked.verb == "run":
-            names = [*experiments.EXPERIMENTS] if asked.name == "all" else [asked.name]
+            names = experiments.names() if asked.name == "all" else [asked.name]
             at, _ = experiments.scale(asked.scale), [experiments.experiment(name) for name in names]
             with workers(asked.workers, asked.dask, asked.threads) as executor:
                 for name in names:
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 def print_status(at: str) -> None:
     """A line an experiment: units kept and in all, the time the rest will take on one worker; and what is damaged."""
     print(f"scale {at}, results in {archive.folder()}")
-    for name in experiments.EXPERIMENTS:
+    for name in experiments.names():
         kept, total, seconds, faults = experiments.status(name, at)
         left = "time unknown" if math.isnan(seconds) else f"{seconds / 60:.0f} min left"
         print(f"{name:27} {kept:4} of {total:4} units  {'complete' if kept == total else left}")

@@ -214,15 +214,15 @@ def made(settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu")
     return data.assign_attrs(provenance(settings, seconds, device))
 
 
-def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:
-    """The result at `path` if it is there and was made with `settings`; else `compute()`, kept there.
+def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+    """The result at `path` if it is there and was made with `settings`; else what `compute` gives, kept there.
 
     Raises `ArchiveError` as `kept`, or if nothing can be written.
     """
     if (data := kept(path, settings)) is not None:
         return data
     check_writable(path.parent)
-    write(path, made(settings, compute, device))
+    write(path, compute())
     return read(path)
 
 

@@ -1,15 +1,20 @@
 """What each experiment computes, over which grid, at which scale; run, resume, load.
 
-An experiment is cut into units of work, each kept in one file `<scale>/<experiment>/<unit>.nc` of the archive.
-`INTERPLAY_SCALE` is smoke (seconds, numbers mean little), lite (minutes, the effect is plain) or paper (the default).
+A family is a module of this package with a table `EXPERIMENTS`, names to `Experiment`; it is imported when one of its
+experiments is asked for.  An experiment is cut into units of work, each kept in one file
+`<scale>/<experiment>/<unit>.nc` of the archive.  `INTERPLAY_SCALE` is smoke (seconds, numbers mean little), lite
+(minutes, the effect is plain) or paper (the default).
 """
 
+import ast
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
-from functools import partial
+from functools import cache
+from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,35 +24,46 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import archive, rnn
-from . import linear, operative, pathways, sentiment, training
 
 SCALES = ("smoke", "lite", "paper")
 
 
 class Experiment(NamedTuple):
-    """units(scale) lists the settings of every unit; compute(settings, device) does one; work(settings) is its size."""
+    """grid(scale): settings of every unit, all that decides its result; named: its file, filled from them.
 
-    units: Callable[[str], list[dict]]
-    compute: Callable[[dict, str], xr.Dataset]
+    compute(settings, device) does one unit; work(settings) is its size, in units of the family.
+    """
+
+    grid: Callable[[str], Iterable[dict]]
+    named: str
+    compute: Callable[[dict, torch.device], xr.Dataset]
     work: Callable[[dict], float]
 
+    def units(self, at: str) -> list[dict]:
+        """Settings of every unit at a scale, its name `unit` among them; lists in a name are joined by dashes."""
+        plain = str.maketrans({"[": None, "]": None, ",": "-", " ": None})
+        return [{"unit": self.named.format_map(one).translate(plain)} | one for one in self.grid(at)]
 
-EXPERIMENTS = {
-    "training": Experiment(training.units, training.compute, training.work),
-    "recurrent": Experiment(training.recurrent_units, training.compute, training.work),
-    "sweep": Experiment(training.sweep_units, training.compute, training.work),
-    "recurrent-sweep": Experiment(training.recurrent_sweep_units, training.compute, training.work),
-    "sizes": Experiment(training.size_units, training.compute, training.work),
-} | {
-    f"{family}-{kind}": Experiment(partial(part.units, kind), part.compute, part.work)
-    for family, part in (
-        ("linear", linear),
-        ("operative", operative),
-        ("pathways", pathways),
-        ("sentiment", sentiment),
-    )
-    for kind in part.KINDS
-}
+
+def rows(**axes: Iterable) -> list[dict]:
+    """Every combination of values of the axes, the last one changing fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def names() -> list[str]:
+    """All experiments, family by family."""
+    return list(_families())
+
+
+@cache
+def _families() -> dict[str, str]:
+    """Experiments with the module of each, from the keys of `EXPERIMENTS` in the sources: nothing is imported."""
+    found = {}
+    for file in sorted(file for folder in __path__ for file in Path(folder).glob("*.py")):
+        for line in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "EXPERIMENTS":
+                found |= dict.fromkeys(map(ast.literal_eval, line.value.keys), file.stem)
+    return found
 
 
 def scale(chosen: str | None = None) -> str:
@@ -60,9 +76,9 @@ def scale(chosen: str | None = None) -> str:
 
 def experiment(name: str) -> Experiment:
     """The experiment of that name; raises ValueError if there is none."""
-    if name not in EXPERIMENTS:
-        raise ValueError(f"unknown experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
+    if name not in _families():
+        raise ValueError(f"unknown experiment {name!r}: choose one of {', '.join(names())}")
+    return import_module(f".{_families()[name]}", __name__).EXPERIMENTS[name]
 
 
 def path(name: str, settings: dict, at: str) -> Path:
@@ -80,10 +96,8 @@ def compute(name: str, settings: dict, device: str = "auto", threads: int | None
 
 def fetch(name: str, settings: dict, at: str, device: str = "auto") -> xr.Dataset:
     """One unit: read if it is kept, else computed and kept."""
-    chosen = rnn.device(device)
-    return archive.fetch(
-        path(name, settings, at), settings, lambda: experiment(name).compute(settings, chosen), str(chosen)
-    )
+    rnn.device(device)
+    return archive.fetch(path(name, settings, at), settings, lambda: compute(name, settings, device))
 
 
 def fetch_present(name: str, settings: dict, at: str) -> xr.Dataset | None:
@@ -102,10 +116,9 @@ def load(name: str, at: str | None = None, *, present: bool = False) -> xr.Datas
     A damaged file is named in a warning and taken as missing.
     Raises ValueError for an unknown experiment or scale, or if `present` and no unit is there.
     """
-    at, units = scale(at), experiment(name).units(scale(at))
-    if not present:
-        return archive.combine([fetch(name, unit, at) for unit in units])
-    if not (found := [data for unit in units if (data := fetch_present(name, unit, at)) is not None]):
+    at = scale(at)
+    get = fetch_present if present else fetch
+    if not (found := [data for unit in experiment(name).units(at) if (data := get(name, unit, at)) is not None]):
         raise ValueError(f"no unit of {name} is kept at scale {at}: `python -m interplay run {name} --scale {at}`")
     return archive.combine(found)
 
@@ -139,14 +152,13 @@ def run(name: str, at: str, executor: Executor | None = None, device: str = "aut
     rnn.device(device)
     archive.check_writable(archive.folder() / at / name)
     missing = [unit for unit in units if archive.kept(path(name, unit, at), unit) is None]
-    kept = len(units) - len(missing)
-    with tqdm(total=len(units), initial=kept, desc=f"{name} ({at})", unit="unit", file=sys.stdout) as bar:
-        if executor is None:
-            for unit in missing:
-                archive.write(path(name, unit, at), compute(name, unit, device, threads))
-                bar.update()
-            return
-        submitted = {executor.submit(compute, name, unit, device, threads): unit for unit in missing}
-        for done in as_completed(submitted):
-            archive.write(path(name, submitted[done], at), done.result())
+    how = (device, threads)
+    if executor is None:
+        done = ((unit, compute(name, unit, *how)) for unit in missing)
+    else:
+        submitted = {executor.submit(compute, name, unit, *how): unit for unit in missing}
+        done = ((submitted[one], one.result()) for one in as_completed(submitted))
+    with tqdm(total=len(units), initial=len(units) - len(missing), desc=f"{name} ({at})", file=sys.stdout) as bar:
+        for unit, data in done:
+            archive.write(path(name, unit, at), data)
             bar.update()

@@ -6,6 +6,7 @@ time, beside the exact gradient), `failure` and `cosine` (supplement).  Sheet, s
 
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ import xarray as xr
 
 from .. import linear, rnn, theory
 from ..seeds import seed
+from . import Experiment, rows
 
-KINDS = ("exact", "bptt", "failure", "cosine")
 RATE = {0.05: 0.015, 0.5: 0.015, 1.0: 0.009, 2.0: 0.003}  # learning rate at g = 0; times (1 - g^2)^2 at g
 COUPLINGS = [round(0.1 * i, 1) for i in range(10)]
 SIZE = {  # N, samples, epochs, T
@@ -25,7 +26,8 @@ SIZE = {  # N, samples, epochs, T
 LEADING = 5  # singular values and eigenvalues kept
 STEP_DT, COSINE_DT = 0.5, 0.1  # Euler steps of the two tasks
 QUIET = 0.1  # targets below this are learned by networks whose initial output is 0
-PERIOD, SCORED, TRIAL = 5.0, 10.0, 20.0  # cosine task: units of the neuronal time constant
+COSINE = {"dt": COSINE_DT, "period": 5.0, "scored": 10.0, "trial": 20.0}  # in units of the neuronal time constant
+PERIOD, SCORED, TRIAL = (COSINE[name] for name in ("period", "scored", "trial"))
 COSINE_RATE = {"linear": {0.0: 0.2, 0.4: 0.15, 0.8: 0.05}, "tanh": {0.0: 0.4, 0.4: 0.3, 0.8: 0.1}}
 
 
@@ -41,36 +43,33 @@ def rate(g: float, target: float) -> float:
     return RATE[target] * (1 - g**2) ** 2
 
 
-def units(kind: str, scale: str) -> list[dict]:
-    """Settings of every unit of one kind."""
-    size, samples = SIZE[scale], list(range(SIZE[scale]["samples"]))
-    made = {"kind": kind, "samples": samples, "epochs": size["epochs"], "leading": LEADING, "optimiser": "sgd"}
-    step = {"dt": STEP_DT, "nonlinearity": "linear"}
-    if kind == "exact":
-        one = made | {"N": size["N"], "targets": list(RATE), "rates": list(RATE.values()), "quiet": QUIET}
-        return [one | {"unit": "exact", "g": COUPLINGS}]
-    if kind == "bptt":
-        one = made | step | {"N": size["N"], "T": size["T"], "every": max(1, size["epochs"] // 4)}
-        return [
-            one | {"unit": f"bptt_z{t}_g{g}", "target": t, "g": g, "rate": rate(g, t)}
-            for t in (0.5, 2.0)
-            for g in (0.0, 0.6)
-        ]
-    if kind == "failure":
-        one = made | step | {"N": size["small"], "T": 2 * size["T"], "every": 4}
-        rates = {2.0: 0.002, 4.0: 0.001}
-        return [
-            one | {"unit": f"failure_z{t}_g{g}", "target": t, "g": g, "rate": rates[t] * (1 - g**2) ** 2}
-            for t in rates
-            for g in (0.6, 0.8)
-        ]
-    one = made | {"N": size["small"], "epochs": size["cosine_epochs"], "every": size["every"]}
-    one |= {"dt": COSINE_DT, "period": PERIOD, "scored": SCORED, "trial": TRIAL}
-    return [
-        one | {"unit": f"cosine_{phi}_g{g}", "nonlinearity": phi, "g": g, "rate": eta}
-        for phi, rates in COSINE_RATE.items()
-        for g, eta in rates.items()
+def grid(scale: str, size: str, table: list[dict], **common: object) -> list[dict]:
+    """Settings of the units in `table`, of networks of one `size`."""
+    chosen = SIZE[scale]
+    made = {"N": chosen[size], "samples": list(range(chosen["samples"])), "leading": LEADING, "optimiser": "sgd"}
+    return [made | {"epochs": chosen["epochs"]} | common | one for one in table]
+
+
+def exact_units(scale: str) -> list[dict]:
+    """Figure 4: all targets and g."""
+    table = {"targets": list(RATE), "rates": list(RATE.values()), "quiet": QUIET, "g": COUPLINGS}
+    return grid(scale, "N", [table], kind="exact")
+
+
+def step_units(scale: str, kind: str, size: str, rates: dict, gs: tuple, T: float, every: int) -> list[dict]:
+    """Figure 3, and large targets: one target and g a unit, its rate."""
+    table = [one | {"rate": rates[one["target"]] * (1 - one["g"] ** 2) ** 2} for one in rows(target=rates, g=gs)]
+    T, every = T * SIZE[scale]["T"], every or max(1, SIZE[scale]["epochs"] // 4)
+    return grid(scale, size, table, kind=kind, T=T, every=every, dt=STEP_DT, nonlinearity="linear")
+
+
+def cosine_units(scale: str) -> list[dict]:
+    """The autonomous cosine: one nonlinearity and g a unit."""
+    table = [
+        {"nonlinearity": phi, "g": g, "rate": rate} for phi, rates in COSINE_RATE.items() for g, rate in rates.items()
     ]
+    own = {"epochs": SIZE[scale]["cosine_epochs"], "every": SIZE[scale]["every"]}
+    return grid(scale, "small", table, kind="cosine", **own, **COSINE)
 
 
 def work(unit: dict) -> float:
@@ -79,11 +78,6 @@ def work(unit: dict) -> float:
         return 1e-9 * len(unit["samples"]) * len(unit["g"]) * unit["N"] ** 3
     steps = (unit["trial"] if unit["kind"] == "cosine" else unit["T"] + 1) / unit["dt"]
     return 4e-9 * len(unit["samples"]) * unit["epochs"] * steps * unit["N"] ** 2
-
-
-def compute(unit: dict, device: torch.device) -> xr.Dataset:
-    """One unit, labelled by g, sample and, where they differ, target or nonlinearity."""
-    return {"exact": exact, "bptt": back_propagation, "failure": failure, "cosine": cosine}[unit["kind"]](unit, device)
 
 
 def exact(unit: dict, device: torch.device) -> xr.Dataset:
@@ -279,3 +273,17 @@ def cosine(unit: dict, device: torch.device) -> xr.Dataset:
     coords = {"sample": unit["samples"], "epoch": np.arange(unit["epochs"]), "snapshot": at}
     coords |= {"time": unit["dt"] * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
     return xr.Dataset(held, coords).expand_dims(nonlinearity=[unit["nonlinearity"]], g=[unit["g"]])
+
+
+EXPERIMENTS = {
+    "linear-exact": Experiment(exact_units, "exact", exact, work),
+    "linear-bptt": Experiment(
+        partial(step_units, kind="bptt", size="N", rates={t: RATE[t] for t in (0.5, 2.0)}, gs=(0.0, 0.6), T=1, every=0),
+        "bptt_z{target}_g{g}", back_propagation, work,
+    ),
+    "linear-failure": Experiment(
+        partial(step_units, kind="failure", size="small", rates={2.0: 0.002, 4.0: 0.001}, gs=(0.6, 0.8), T=2, every=4),
+        "failure_z{target}_g{g}", failure, work,
+    ),
+    "linear-cosine": Experiment(cosine_units, "cosine_{nonlinearity}_g{g}", cosine, work),
+}  # fmt: skip

@@ -13,8 +13,8 @@ import xarray as xr
 
 from .. import operative, rnn, tasks
 from ..seeds import generator, seed
+from . import Experiment, fetch, rows
 
-KINDS = ("networks", "measures")
 TASKS = {"context-integration": tasks.ContextIntegration, "sine-wave": tasks.SineWave}
 UNIT_NOISE = 0.1  # of every unit and step, inside the bracket of the Euler step
 PHASES = {  # of training; `share` of all updates
@@ -47,28 +47,29 @@ SAMPLED = {  # of the steps and frequencies at which states are averaged
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 
-def units(kind: str, scale: str) -> list[dict]:
-    """Settings of every unit of one kind: a group of networks to train, one network to measure."""
-    size, made = SIZE[scale], []
-    for task in TASKS:
-        own = {"task": task, "N": size["N"], "updates": size["updates"][task], "noise": UNIT_NOISE}
-        own |= {"task_fields": asdict(TASKS[task]())}
-        groups = [
-            list(range(i, min(i + size["group"], size["samples"]))) for i in range(0, size["samples"], size["group"])
-        ]
-        for samples in groups:
-            training = {"kind": "networks", "unit": f"{task}_s{samples[0]}", "samples": samples} | own
-            training |= {"phases": PHASES[task]} | TRAINING
-            if kind == "networks":
-                made.append(training)
-                continue
-            trials = TRIALS[scale] | {"sampling": TRIALS[scale]["sampling"][task]} | SAMPLED[task]
-            trials |= {"kinds": list(operative.KINDS), "local": operative.LOCAL, "ranks": ranks(size["N"])}
-            made += [
-                own | trials | {"kind": kind, "unit": f"{task}_s{s}", "sample": s, "group": training, "scale": scale}
-                for s in samples
-            ]
-    return made
+def grid(scale: str) -> list[dict]:
+    """Settings of every group of networks to train."""
+    size = SIZE[scale]
+    firsts = range(0, size["samples"], size["group"])
+    groups = [list(range(first, min(first + size["group"], size["samples"]))) for first in firsts]
+    common = {"kind": "networks", "N": size["N"], "noise": UNIT_NOISE} | TRAINING
+    return [
+        common | one | {"updates": size["updates"][name], "task_fields": asdict(task()), "phases": PHASES[name]}
+        for name, task in TASKS.items()
+        for one in rows(task=[name], samples=groups)
+    ]
+
+
+def measured_grid(scale: str) -> list[dict]:
+    """Settings of every network to measure, those of its group among them."""
+    own, chosen = {"task", "N", "updates", "noise", "task_fields"}, TRIALS[scale]
+    common = {"kind": "measures", "scale": scale, "kinds": list(operative.KINDS), "local": operative.LOCAL}
+    return [
+        {name: group[name] for name in own} | common | chosen | SAMPLED[group["task"]]
+        | {"sample": sample, "group": group, "ranks": ranks(group["N"]), "sampling": chosen["sampling"][group["task"]]}
+        for group in EXPERIMENTS["operative-networks"].units(scale)
+        for sample in group["samples"]
+    ]  # fmt: skip
 
 
 def work(unit: dict) -> float:
@@ -82,11 +83,6 @@ def work(unit: dict) -> float:
 def made(unit: dict, **changes: float) -> tasks.ContextIntegration | tasks.SineWave:
     """The task of a unit, with changes of its fields."""
     return TASKS[unit["task"]](**(unit["task_fields"] | changes))
-
-
-def compute(unit: dict, device: torch.device) -> xr.Dataset:
-    """One unit, labelled by task and sample."""
-    return train(unit, device) if unit["kind"] == "networks" else measure(unit, device)
 
 
 def initial(unit: dict, device: torch.device) -> tuple[rnn.Weights, torch.Tensor]:
@@ -201,8 +197,6 @@ def sampled_states(
 
 def measure(unit: dict, device: torch.device) -> xr.Dataset:
     """One network reduced to k directions of each kind: cost with frozen noise, distance of states without noise."""
-    from . import fetch  # the trained networks are another experiment's results
-
     task, sample = made(unit), unit["sample"]
     weights, h0 = network(fetch("operative-networks", unit["group"], unit["scale"]), unit["task"], sample)
     W, N, at = weights.W[0], unit["N"], unit["ranks"]
@@ -271,3 +265,9 @@ def by_function(W, states, labels, drawn, at, costs):
         Wk = operative.reduced(W.double(), Q, at)
         found.append([costs(Wk, trials), costs(Wk, ~trials)])
     return ("subset", "tested", "rank"), np.array(found, np.float32)
+
+
+EXPERIMENTS = {
+    "operative-networks": Experiment(grid, "{task}_s{samples[0]}", train, work),
+    "operative-measures": Experiment(measured_grid, "{task}_s{sample}", measure, work),
+}

@@ -8,9 +8,14 @@ import torch
 import xarray as xr
 
 from .. import pathways
+from . import Experiment, rows
 
-KINDS = ("figures", "seeds", "unequal")
-RATE, SCALE = 0.01, 0.1  # learning rate, and sigma^2 N of the initial weights
+COMMON = {
+    "scale": 0.1,
+    "lr": 0.01,
+    "until": 1e-6,
+    "phi": "linear",
+}  # sigma^2 N of the initial weights; loss that is enough
 FIGURES = {  # nonlinearity, seed, depths drawn one after the other, epochs at most
     "linear": (576, {2: 1000, 3: 1000, 4: 1000, 7: 5000}),
     "relu": (63535, {2: 3000, 3: 3000, 4: 4000, 7: 20000}),
@@ -27,46 +32,34 @@ RECORDS, LEADING = 300, 24  # maps kept of a run; singular values of a change
 GROUP = 10  # seeds that run in the same matrix products
 
 
-def units(kind: str, scale: str) -> list[dict]:
-    """Settings of every unit of one kind."""
-    size = SIZE[scale]
-    common = {"kind": kind, "width": size["width"], "scale": SCALE, "lr": RATE, "until": 1e-6, "phi": "linear"}
-    kept = {"records": RECORDS, "leading": LEADING, "first": 10}
-    if kind == "figures":
-        drawn = [
-            {"phi": phi, "seed": seed, "depth": depth, "earlier": [d for d in epochs if d < depth], "epochs": most}
-            for phi, (seed, epochs) in FIGURES.items()
-            for depth, most in epochs.items()
-        ]
-        drawn += [{"seed": seed, "depth": 7, "earlier": [], "epochs": 5000} for seed in ALONE]
-        named = [common | kept | one for one in drawn]
-        return [
-            one
-            | {"unit": f"{one['phi']}_D{one['depth']}_s{one['seed']}", "epochs": min(one["epochs"], size["longest"])}
-            for one in named
-        ]
-    if kind == "seeds":
-        groups = [list(range(100 + i, 100 + min(i + GROUP, size["seeds"]))) for i in range(0, size["seeds"], GROUP)]
-        return [
-            common
-            | {"unit": f"D{depth}_s{seeds[0]}", "depth": depth, "seeds": seeds, "epochs": min(6000, size["longest"])}
-            | {"level": 0 if depth == 2 else size["level"], "every": 10}
-            for depth in range(2, 8)
-            for seeds in groups
-        ]
-    seeds = list(range(100, 100 + size["unequal"]))
-    narrow = common | {"width": size["narrow"], "seeds": seeds, "until": 1e-4}
+def figure_units(scale: str) -> list[dict]:
+    """One network of Figures 4 to 8 a unit."""
+    table = [
+        {"phi": phi, "seed": seed, "depth": depth, "earlier": [d for d in epochs if d < depth], "epochs": most}
+        for phi, (seed, epochs) in FIGURES.items()
+        for depth, most in epochs.items()
+    ] + [{"seed": seed, "depth": 7, "earlier": [], "epochs": 5000} for seed in ALONE]
+    kept = {"kind": "figures", "width": SIZE[scale]["width"], "records": RECORDS, "leading": LEADING, "first": 10}
+    return [COMMON | kept | one | {"epochs": min(one["epochs"], SIZE[scale]["longest"])} for one in table]
+
+
+def seed_units(scale: str) -> list[dict]:
+    """Many draws a depth, in groups that run in the same matrix products."""
+    size, last = SIZE[scale], 100 + SIZE[scale]["seeds"]
+    groups = [list(range(first, min(first + GROUP, last))) for first in range(100, last, GROUP)]
+    own = {"kind": "seeds", "width": size["width"], "epochs": min(6000, size["longest"]), "every": 10}
     return [
-        narrow
-        | {
-            "unit": f"c{scale}_D{a}-{b}",
-            "scale": scale,
-            "depths": [a, b],
-            "lr": lr,
-            "epochs": min(4000, size["longest"]),
-        }
-        for scale, (a, b), lr in UNEQUAL
+        COMMON | own | one | {"level": 0 if one["depth"] == 2 else size["level"]}
+        for one in rows(depth=range(2, 8), seeds=groups)
     ]
+
+
+def unequal_units(scale: str) -> list[dict]:
+    """Pairs of depths at two scales of the initial weights."""
+    size = SIZE[scale]
+    own = {"kind": "unequal", "width": size["narrow"], "seeds": list(range(100, 100 + size["unequal"]))}
+    own |= {"until": 1e-4, "epochs": min(4000, size["longest"])}
+    return [COMMON | own | {"scale": sigma, "depths": list(depths), "lr": lr} for sigma, depths, lr in UNEQUAL]
 
 
 def work(unit: dict) -> float:
@@ -74,11 +67,6 @@ def work(unit: dict) -> float:
     depth = unit.get("depth") or sum(unit["depths"]) / 2
     many = len(unit.get("seeds", [0]))
     return 1e-9 * unit["epochs"] * depth * many * (unit["width"] * (0.1 if unit["kind"] == "seeds" else 1)) ** 2
-
-
-def compute(unit: dict, device: torch.device) -> xr.Dataset:
-    """One unit, labelled by nonlinearity, seed and depth, or by scale and depths."""
-    return {"figures": figure, "seeds": many, "unequal": unequal}[unit["kind"]](unit, device)
 
 
 def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
@@ -182,3 +170,10 @@ def labelled(held: dict) -> xr.Dataset:
     data = xr.Dataset({name: (dims, np.asarray(values)) for name, (dims, values) in held.items()})
     one = {"mode", "layer", "joint", "leading", "in", "out"}
     return data.assign_coords({dim: np.arange(size) + (dim in one) for dim, size in data.sizes.items()})
+
+
+EXPERIMENTS = {
+    "pathways-figures": Experiment(figure_units, "{phi}_D{depth}_s{seed}", figure, work),
+    "pathways-seeds": Experiment(seed_units, "D{depth}_s{seeds[0]}", many, work),
+    "pathways-unequal": Experiment(unequal_units, "c{scale}_D{depths}", unequal, work),
+}

@@ -12,6 +12,7 @@ import io
 import json
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +22,9 @@ import xarray as xr
 from .. import archive, corpus, sentiment
 from ..seeds import seed
 from ..sentiment import MATRICES
-from . import words
+from . import Experiment, fetch, scale, words
+from . import path as where
 
-KINDS = (
-    "data",
-    "networks",
-    "measures",
-    "matched",
-    "matched-measures",
-    "noise",
-    "noise-measures",
-    "probes",
-    "rates",
-    "rates-measures",
-)
 SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
     "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "samples": 3},
     "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "samples": 1},
@@ -135,8 +125,6 @@ def digest(before: dict[str, torch.Tensor]) -> str:
 
 def train(unit: dict, device: torch.device) -> xr.Dataset:
     """One network; goes on from the checkpoint beside the results if there is one of the same settings."""
-    from . import path as where
-
     data = words.kept(unit["words"], unit["scale"])
     made, before = reader(unit, data)
     made.to(device)
@@ -271,8 +259,6 @@ def network(
     kind: "networks" (the paper's protocol), "matched" or "noise"
     Raises ValueError if there is no such network, ArchiveError if initial weights or words are not what they were.
     """
-    from . import fetch, scale
-
     at = scale(at)
     chosen = [unit for unit in units(kind, at) if (unit["cell"], unit["sample"]) == (cell, sample)]
     if not chosen:
@@ -304,3 +290,17 @@ def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, t
     }
     sentiment.put(made, after)
     return made.eval(), before, after
+
+
+EXPERIMENTS = {
+    "sentiment-data": Experiment(partial(units, "data"), "{unit}", compute, work),
+    "sentiment-networks": Experiment(partial(units, "networks"), "{unit}", compute, work),
+    "sentiment-measures": Experiment(partial(units, "measures"), "{unit}", compute, work),
+    "sentiment-matched": Experiment(partial(units, "matched"), "{unit}", compute, work),
+    "sentiment-matched-measures": Experiment(partial(units, "matched-measures"), "{unit}", compute, work),
+    "sentiment-noise": Experiment(partial(units, "noise"), "{unit}", compute, work),
+    "sentiment-noise-measures": Experiment(partial(units, "noise-measures"), "{unit}", compute, work),
+    "sentiment-probes": Experiment(partial(units, "probes"), "{unit}", compute, work),
+    "sentiment-rates": Experiment(partial(units, "rates"), "{unit}", compute, work),
+    "sentiment-rates-measures": Experiment(partial(units, "rates-measures"), "{unit}", compute, work),
+}

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import xarray as xr
 
 from .. import archive, lowrank, rnn, tasks
 from ..seeds import generator, seed
+from . import Experiment
 
 # The sizes of the paper; `lite` and `smoke` keep every line and shrink the rest.
 EPOCHS = {
@@ -23,12 +25,12 @@ SIZE = {
     "smoke": {"N": 32, "samples": 2, "batch": 8, "test_trials": 16, "snapshots": 6},
 }
 SIZES = {"paper": {64: 5, 128: 5, 512: 5, 1024: 3}, "lite": {32: 3, 64: 3}, "smoke": {16: 2}}  # N: samples
-FIGURE_1 = [(0.0, 0.9)]
 SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the same matrix products
     "flip-flop": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1)],
     "mante": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7)],
     "romo": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7, 3.0)],
 }
+FIGURE_1, OF_SIZES, SHORT = ({task: [g] for task in SWEEP} for g in ((0.0, 0.9), (0.0, 0.9, 1.8), (1.2, 1.8)))
 FROM_ONE = ("mode", "leading", "factor")  # a rank or an epoch counts from 0, a singular value from 1
 SUMMARY = ["loss", "loss_test", "loss_shuffled", "loss_at_rank", "values_change", "diverged_at", "W0_digest"]
 MEASURED = {  # what else decides what is kept of a network
@@ -40,53 +42,38 @@ MEASURED = {  # what else decides what is kept of a network
 }
 
 
-def settings(
-    scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv", N: int | None = None
-) -> dict:
+def settings(scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv", N: int = 0) -> dict:
     """Settings of one unit: networks of one task and sample at several g, of the size of `scale` or, not kept, of N."""
-    g = [round(float(x), 9) for x in g]  # 0.3 and 0.1 + 0.2 are one network
-    size = {name: value for name, value in SIZE[scale].items() if name != "samples"}
-    size |= {"N": N, "keep": False} if N else {}
-    name = f"{task}_N{size['N']}_{trained}_s{sample}_g{'-'.join(map(repr, g))}"
-    grid = {"unit": name, "task": task, "g": g, "sample": sample, "trained": trained}
-    grid |= {"task_fields": asdict(tasks.get(task)()), "keep": True} | MEASURED
-    return grid | size | {"epochs": EPOCHS[scale][task], "lr": 0.05 / size["N"]}
+    size = {name: value for name, value in SIZE[scale].items() if name != "samples"} | ({"N": N} if N else {})
+    return MEASURED | size | {
+        "task": task,
+        "task_fields": asdict(tasks.get(task)()),
+        "g": [round(float(x), 9) for x in g],  # 0.3 and 0.1 + 0.2 are one network
+        "sample": sample,
+        "trained": trained,
+        "keep": not N,
+        "epochs": EPOCHS[scale][task],
+        "lr": 0.05 / size["N"],
+    }  # fmt: skip
 
 
-def units(scale: str) -> list[dict]:
-    """Figure 1: three tasks, g = 0 and 0.9, every sample."""
-    samples = range(SIZE[scale]["samples"])
-    return [settings(scale, task, g, sample) for sample in samples for task in SWEEP for g in FIGURE_1]
-
-
-def recurrent_units(scale: str) -> list[dict]:
-    """The flip-flop of Figure 1 with only the recurrent weights trained."""
-    return [settings(scale, "flip-flop", g, sample, "W") for sample in range(SIZE[scale]["samples"]) for g in FIGURE_1]
-
-
-def sweep_units(scale: str, trained: str = "WMv") -> list[dict]:
-    """The rest of Figure 2's grid of g, every sample."""
-    samples = range(SIZE[scale]["samples"])
-    groups = {task: rest if scale == "paper" else [(1.2, 1.8)] for task, rest in SWEEP.items()}
+def grid(scale: str, groups: dict, trained: str = "WMv", sizes: dict | None = None) -> list[dict]:
+    """Units of several tasks and groups of g, sample by sample; `sizes` of a scale are samples by N."""
+    many = sizes[scale] if sizes else {0: SIZE[scale]["samples"]}
     return [
-        settings(scale, task, g, sample, trained) for sample in samples for task, rest in groups.items() for g in rest
+        settings(scale, task, g, sample, trained, N)
+        for sample in range(max(many.values()))
+        for N, samples in many.items()
+        if sample < samples
+        for task, rest in groups.items()
+        for g in rest
     ]
 
 
-def recurrent_sweep_units(scale: str) -> list[dict]:
-    """The flip-flop of the sweep with only the recurrent weights trained."""
-    return [unit for unit in sweep_units(scale, "W") if unit["task"] == "flip-flop"]
-
-
-def size_units(scale: str) -> list[dict]:
-    """Networks of other sizes, three tasks, g = 0, 0.9 and 1.8; fewer samples where a network takes hours."""
-    units = [
-        settings(scale, task, (0.0, 0.9, 1.8), sample, N=N)
-        for N, samples in SIZES[scale].items()
-        for sample in range(samples)
-        for task in SWEEP
-    ]
-    return sorted(units, key=lambda unit: unit["sample"])
+def sweep(scale: str, trained: str = "WMv", only: tuple[str, ...] = tuple(SWEEP)) -> list[dict]:
+    """The rest of Figure 2's grid of g."""
+    groups = SWEEP if scale == "paper" else SHORT
+    return grid(scale, {task: groups[task] for task in only}, trained)
 
 
 def work(unit: dict) -> float:
@@ -232,3 +219,13 @@ def functional_rank(loss_at_rank: xr.DataArray) -> xr.DataArray:
 
 def _array(values) -> np.ndarray:
     return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+
+
+_of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute, work=work)
+EXPERIMENTS = {
+    "training": _of(partial(grid, groups=FIGURE_1)),
+    "recurrent": _of(partial(grid, groups={"flip-flop": FIGURE_1["flip-flop"]}, trained="W")),
+    "sweep": _of(sweep),
+    "recurrent-sweep": _of(partial(sweep, trained="W", only=("flip-flop",))),
+    "sizes": _of(partial(grid, groups=OF_SIZES, sizes=SIZES)),
+}

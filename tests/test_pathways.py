@@ -129,19 +129,19 @@ def test_the_chain_is_the_network_whose_hidden_layers_are_orthogonal():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: net((0, 2)), "depth is 0, but must be at least 1"),
+        (lambda: net((0, 2)), "depth is 0, but must be a whole number and at least 1"),
         (lambda: net((2, 2), width=0), "width is 0"),
         (lambda: net((2, 2), seeds=()), "number of seeds is 0"),
         (lambda: net((2, 2), scale=-1.0), "scale is -1.0"),
-        (lambda: pathways.train([[]], M, epochs=1), "pathway 0 has depth 0"),
-        (lambda: pathways.train([], M, epochs=1), "no pathway"),
-        (lambda: pathways.train([net((2,))[0], net((2,))[0][:1]], M, epochs=1), "widths of pathway 1 do not fit"),
+        (lambda: pathways.train([[]], M, epochs=1), "depth of pathway 0 is 0, but must be finite and at least 1"),
+        (lambda: pathways.train([], M, epochs=1), "number of pathways is 0"),
+        (lambda: pathways.train([net((2,))[0], net((2,))[0][:1]], M, epochs=1), r"width of the output of pathway 1 is 30, but must be finite and at least 15 and at most 15"),
         (
             lambda: pathways.train(net((2,)), M, epochs=1, phi="sine"),
             "unknown nonlinearity 'sine': choose one of linear",
         ),
-        (lambda: pathways.train(net((2,)), M, epochs=0), "epochs 0"),
-        (lambda: pathways.train(net((2,)), M, epochs=1, lr=-0.1), "lr -0.1"),
+        (lambda: pathways.train(net((2,)), M, epochs=0), "number of epochs is 0"),
+        (lambda: pathways.train(net((2,)), M, epochs=1, lr=-0.1), "learning rate is -0.1"),
         (lambda: pathways.reduce(net((2,))[0], -1), "level is -1"),
     ],
 )

@@ -8,7 +8,7 @@ One epoch of gradient descent on the summed squared error advances the gradient 
 import math
 import warnings
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ import scipy
 import torch
 from torch import Tensor
 
+from . import edge
+
 Pathway = list[Tensor]
-PHI = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
-SLOPE = {"relu": lambda a: (a > 0).to(a.dtype), "tanh": lambda a: 1 - a**2}  # of an activation
+PHI = {"linear": torch.clone, "relu": torch.relu, "tanh": torch.tanh}
+SLOPE = {"linear": torch.ones_like, "relu": lambda a: (a > 0).to(a.dtype), "tanh": lambda a: 1 - a**2}  # of phi = a
 CLOSED = 1e-9  # directions shorter than this, of unit vectors, add nothing to a subspace
 
 
@@ -43,12 +45,10 @@ def modes(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
 
     Equal singular values leave a numerical SVD free to turn its vectors; the Haar wavelets are one fixed choice.
     """
-    V = torch.ones(8, 8, dtype=dtype)
-    V[:, 1:] = 0
-    for mode, (start, length) in enumerate([(0, 8), (0, 4), (4, 4), (0, 2), (2, 2), (4, 2), (6, 2)], 1):
-        V[start : start + length // 2, mode], V[start + length // 2 : start + length, mode] = 1, -1
+    M = target(dtype)
+    V = torch.stack([M[0], *(left - right for left, right in zip(M[1::2], M[2::2], strict=True))], 1)
     V = V / V.norm(dim=0)
-    image = target(dtype) @ V
+    image = M @ V
     return image / image.norm(dim=0), image.norm(dim=0), V
 
 
@@ -77,11 +77,10 @@ def initialise(
     With `orthogonal`, hidden matrices are sqrt(scale) times an orthogonal one.
     Raises ValueError for a depth below 1, a width below 1, a scale that is not positive, or no seeds.
     """
-    for value, what in (*((depth, "depth") for depth in depths), (width, "width"), (len(seeds), "number of seeds")):
-        if value < 1:
-            raise ValueError(f"{what} is {value}, but must be at least 1")
-    if not depths or not scale > 0:
-        raise ValueError(f"depths are {list(depths)} and scale is {scale}: at least one pathway and a scale above 0")
+    for name, value in (*(("depth", d) for d in depths), ("width", width), ("number of pathways", len(depths))):
+        edge.number(name, value, 1, whole=True)
+    edge.number("scale", scale, above=0)
+    edge.number("number of seeds", len(seeds), 1)
 
     def draw(depth, stream):
         widths, drawn = [n_in, *[width] * (depth - 1), n_out], []
@@ -103,11 +102,9 @@ def initialise(
 
 
 def _activations(pathway: Pathway, phi: str) -> list[Tensor]:
-    """Of every layer on the identity, from the first on: each (network, item, width), six times faster than columns."""
-    a = [PHI[phi](pathway[0].mT.contiguous())]
-    for W in pathway[1:]:
-        a.append(PHI[phi](a[-1] @ W.mT))
-    return a
+    """Of the input, which is the identity, and of every layer: (network, item, width), faster than columns."""
+    items = torch.eye(pathway[0].shape[-1]).to(pathway[0]).expand(len(pathway[0]), -1, -1)
+    return list(accumulate(pathway, lambda a, W: PHI[phi](a @ W.mT), initial=items))
 
 
 def effective(pathways: list[Pathway], phi: str = "linear") -> Tensor:
@@ -117,18 +114,13 @@ def effective(pathways: list[Pathway], phi: str = "linear") -> Tensor:
 
 def check(pathways: list[Pathway], goal: Tensor) -> None:
     """Raise ValueError unless there are pathways and widths fit, from the input to the output of the goal."""
+    edge.number("number of pathways", len(pathways), 1)
     for which, pathway in enumerate(pathways):
-        if not pathway:
-            raise ValueError(f"pathway {which} has depth 0, but must have at least one layer")
-        widths = [pathway[0].shape[-1], *(W.shape[-2] for W in pathway)]
-        joined = all(W.shape[-1] == width for W, width in zip(pathway, widths, strict=False))
-        if not joined or (widths[-1], widths[0]) != tuple(goal.shape[-2:]):
-            shapes = ", ".join("x".join(map(str, W.shape[-2:])) for W in pathway)
-            raise ValueError(
-                f"widths of pathway {which} do not fit: its layers are {shapes}, the target {tuple(goal.shape[-2:])}"
-            )
-    if not pathways:
-        raise ValueError("no pathway given: at least one is needed")
+        edge.number(f"depth of pathway {which}", len(pathway), 1)
+        width = goal.shape[-1]
+        for layer, W in enumerate(pathway):
+            width = edge.shape(f"layer {layer} of pathway {which}", W, "network", "out", "in", **{"in": width})["out"]
+        edge.number(f"width of the output of pathway {which}", width, goal.shape[-2], goal.shape[-2])
 
 
 @torch.no_grad()
@@ -142,20 +134,19 @@ def train(
     until: float = 0.0,
     every: int = 1,
 ) -> Training:
-    """Full-batch gradient descent on |goal - sum of maps|^2, forward and backward by hand, weights in place on a copy.
+    """Full-batch gradient descent on |goal - sum of maps|^2, by hand, on a copy of the weights.
 
     goal  : (out, in), or one a network (network, out, in)
     until : training ends before `epochs` when every network's loss is below this
     every : maps are recorded before every so many epochs, and at the end
-    A gradient is an outer product of rank 8: it is added to the weights and never stands alone.  A network whose loss
-    is no longer finite is named in a warning, and the others go on.
+    A network whose loss is no longer finite is named in a warning, and the others go on.
     Raises ValueError for widths that do not fit, an unknown nonlinearity, or numbers out of range.
     """
     check(pathways, goal)
-    if phi not in PHI:
-        raise ValueError(f"unknown nonlinearity {phi!r}: choose one of {', '.join(PHI)}")
-    if epochs < 1 or every < 1 or not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"epochs {epochs}, every {every}, lr {lr}: the first two at least 1, lr finite and above 0")
+    edge.one_of("nonlinearity", phi, PHI)
+    edge.number("number of epochs", epochs, 1, whole=True)
+    edge.number("every", every, 1, whole=True)
+    edge.number("learning rate", lr, above=0)
     pathways = [[W.clone() for W in pathway] for pathway in pathways]
     losses, maps = [], []
     for epoch in range(epochs + 1):
@@ -167,16 +158,12 @@ def train(
             maps.append(torch.stack([one[-1].mT for one in a], 1))
         if last:
             break
-        for pathway, activations in zip(pathways, a, strict=True):
-            delta = (2 * lr) * error
-            for layer in reversed(range(len(pathway))):
-                if phi != "linear":
-                    delta = delta * SLOPE[phi](activations[layer])
-                back = delta @ pathway[layer] if layer else None
-                if layer:
-                    pathway[layer].baddbmm_(delta.mT, activations[layer - 1])
-                else:  # the input is the identity
-                    pathway[layer] += delta.mT
+        for pathway, layers in zip(pathways, a, strict=True):
+            delta = 2 * lr * error
+            for W, below, above in zip(pathway[::-1], layers[-2::-1], layers[:0:-1], strict=True):
+                delta = delta * SLOPE[phi](above)
+                back = delta @ W
+                W.baddbmm_(delta.mT, below)  # of rank 8: added to the weights, it never stands alone
                 delta = back
     loss = torch.stack(losses)
     if not (fine := torch.isfinite(loss)).all():
@@ -191,11 +178,10 @@ def invariants(pathway: Pathway) -> list[Tensor]:
     return [above.mT @ above - below @ below.mT for below, above in pairwise(pathway)]
 
 
-def _join(*parts: Tensor) -> Tensor:
+def _join(*parts: np.ndarray) -> np.ndarray:
     """Orthonormal basis (N, k) of what columns of the parts span."""
-    columns = torch.cat([part / part.norm(dim=0, keepdim=True).clamp(min=1e-300) for part in parts], 1)
-    U, s, _ = torch.linalg.svd(columns, full_matrices=False)
-    return U[:, s > CLOSED * s[0]]
+    columns = np.hstack(parts)
+    return scipy.linalg.orth(columns / np.linalg.norm(columns, axis=0).clip(1e-300), rcond=CLOSED)
 
 
 def reduce(pathway: Pathway, level: int = 0) -> Pathway:
@@ -206,23 +192,17 @@ def reduce(pathway: Pathway, level: int = 0) -> Pathway:
     approximation that gets better with the level.  Linear networks only.
     Raises ValueError for a negative level, or networks whose subspaces differ in size.
     """
-    if level < 0:
-        raise ValueError(f"level is {level}, but must be at least 0")
+    edge.number("level", level, 0, whole=True)
     reduced = []
-    for n in range(len(pathway[0])):
-        A = [W[n].double() for W in pathway]
-        ahead, behind = [A[0]], [A[-1].mT]
-        for W, back in zip(A[1:-1], reversed(A[1:-1]), strict=True):
-            ahead.append(W @ ahead[-1])
-            behind.append(back.mT @ behind[-1])
-        S = [_join(*both) for both in zip(ahead, reversed(behind), strict=True)] if len(A) > 1 else []
+    for layers in zip(*pathway, strict=True):  # of one network
+        A = [W.double().numpy(force=True) for W in layers]
+        first, last = np.eye(A[0].shape[1]), np.eye(A[-1].shape[0])
+        ahead = list(accumulate(A[:-1], lambda Q, W: W @ Q, initial=first))[1:]
+        behind = list(accumulate(A[:0:-1], lambda Q, W: W.T @ Q, initial=last))[:0:-1]
+        S = [first, *map(_join, ahead, behind), last]
         for _ in range(level):
-            below = [[], *([W @ Q] for W, Q in zip(A[1:-1], S, strict=False))]
-            above = [*([W.mT @ Q] for W, Q in zip(A[1:-1], S[1:], strict=True)), []]
-            S = [_join(Q, *one, *other) for Q, one, other in zip(S, below, above, strict=True)]
-        eye = torch.eye(A[0].shape[1], dtype=torch.float64), torch.eye(A[-1].shape[0], dtype=torch.float64)
-        ends = [eye[0], *S, eye[1]]
-        reduced.append([Q.mT @ W @ P for W, P, Q in zip(A, ends, ends[1:], strict=False)])
+            S[1:-1] = [_join(Q, W @ P, V.T @ R) for P, W, Q, V, R in zip(S, A, S[1:], A[1:], S[2:], strict=False)]
+        reduced.append([torch.from_numpy(Q.T @ W @ P) for P, W, Q in zip(S, A, S[1:], strict=False)])
     if len({tuple(W.shape for W in one) for one in reduced}) > 1:
         raise ValueError("the subspaces of these networks differ in size: reduce them one by one")
     return [torch.stack(layers) for layers in zip(*reduced, strict=True)]
@@ -281,4 +261,4 @@ def orbit_constant(p: np.ndarray, depth: int) -> np.ndarray:
 def cosine(maps: Tensor) -> Tensor:
     """Cosine between the maps of the first two pathways, <A, B> / |A| |B|: (...) from (..., pathway, out, in)."""
     a, b = maps[..., 0, :, :].flatten(-2), maps[..., 1, :, :].flatten(-2)
-    return (a * b).sum(-1) / a.norm(dim=-1) / b.norm(dim=-1)
+    return torch.nn.functional.cosine_similarity(a, b, dim=-1)

@@ -1,13 +1,14 @@
 """What all tasks share: the draw, the grid of steps, the check of fields."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from .. import edge
 
 
 class Trials(NamedTuple):
@@ -35,15 +36,16 @@ class Task:
         Draws of a network: uniform numbers (row, trial), rows in the order of `_trials`, then noise if the task has it.
         Raises ValueError for n_trials < 1, or generators that are none or of another type.
         """
-        if not isinstance(n_trials, Integral) or n_trials < 1:
-            raise ValueError(f"n_trials is {n_trials!r}, but must be a whole number and at least 1")
+        edge.number("n_trials", n_trials, 1, whole=True)
         if not len(generators) or not all(isinstance(each, torch.Generator) for each in generators):
             raise ValueError(f"generators is {generators!r}, but must hold one torch.Generator a network, at least one")
         return self._trials(self._uniform(n_trials, generators).to(device), generators, dtype)
 
     def _uniform(self, n_trials: int, generators: Sequence[torch.Generator]) -> Tensor:
-        size, kind = (self._rows, n_trials), {"dtype": torch.float64}
-        return torch.stack([torch.rand(size, generator=each, device=each.device, **kind) for each in generators], dim=1)
+        return _draw(torch.rand, (self._rows, n_trials), generators, torch.float64)
+
+    def _noise(self, steps: int, n_trials: int, generators: Sequence[torch.Generator]) -> Tensor:
+        return _draw(torch.randn, (steps, n_trials, 2), generators, torch.float32)
 
     def _steps(self, duration: float | str) -> int:
         duration = getattr(self, duration) if isinstance(duration, str) else duration
@@ -53,21 +55,23 @@ class Task:
         return torch.floor((low_high[0] + (low_high[1] - low_high[0]) * u + extra) / self.dt + 1e-9).long()
 
     def __post_init__(self):
-        self._demand("dt", 1e-3, high=1.0)
+        self._demand("dt", 1e-3, 1.0)
+        at_least = dict.fromkeys(("pulse", "stimulus", "decision"), self.dt) | {"coherences": 1e-3}
         for field in fields(self):
-            one_step = dict.fromkeys(("pulse", "stimulus", "decision"), self.dt)
-            at_least = (one_step | {"coherences": 1e-3}).get(field.name, 0.0)
-            self._demand(
-                field.name,
-                at_least,
-                pair=field.name not in ("coherences", "drifts") and isinstance(field.default, tuple),
-            )
+            self._demand(field.name, at_least.get(field.name, 0.0))
 
-    def _demand(self, name: str, low: float, *, high: float = math.inf, pair: bool = False) -> None:
-        value = getattr(self, name)
-        several = value if isinstance(value, tuple) else (value,)
-        good = several and all(isinstance(x, Real) and math.isfinite(x) and low <= x <= high for x in several)
-        if not good or (pair and (len(several) != 2 or several[0] > several[1])):
-            what = "a pair of finite numbers, low <= high," if pair else "finite and"
-            allowed = f"from {low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
-            raise ValueError(f"{self.name}: {name} is {value!r}, but must be {what} {allowed}")
+    def _demand(self, name: str, low: float, high: float = math.inf) -> None:
+        value, many = getattr(self, name), isinstance(self.__dataclass_fields__[name].default, tuple)
+        pair, said = many and name not in ("coherences", "drifts"), f"{self.name}: {name}"
+        if many and not (isinstance(value, tuple) and (len(value) == 2 if pair else value)):
+            what = "a pair (low, high)" if pair else "a tuple"
+            raise ValueError(f"{said} is {value!r}, but must be {what} of numbers at least {low:g}")
+        for x in (several := value if many else (value,)):
+            edge.number(said, x, low, high)
+        if pair:
+            edge.number(said, several[1], several[0])
+
+
+def _draw(kind: Callable, size: tuple[int, ...], generators: Sequence[torch.Generator], dtype: torch.dtype) -> Tensor:
+    """One draw a generator, stacked as networks along the second axis."""
+    return torch.stack([kind(size, generator=each, device=each.device, dtype=dtype) for each in generators], dim=1)

@@ -47,8 +47,7 @@ class ContextIntegration(Task):
 
     def _trials(self, u, generators, dtype):
         context, drift = self._dealt(u)
-        size = (self._steps("stimulus"), u.shape[-1], 2)
-        noise = torch.stack([torch.randn(size, generator=each, device=each.device) for each in generators], dim=1)
+        noise = self._noise(self._steps("stimulus"), u.shape[-1], generators)
         burn = self._steps("burn")
         inputs = torch.zeros(self.n_steps, *context.shape, 5, device=u.device, dtype=dtype)
         inputs[burn:, ..., :2] = (drift + self.noise * math.sqrt(self.dt) * noise.to(u.device)).to(dtype)

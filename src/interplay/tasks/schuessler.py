@@ -29,7 +29,7 @@ class FlipFlop(Task):
 
     def __post_init__(self):
         super().__post_init__()
-        self._demand("interval", max(0.0, self.pulse - self.delay), pair=True)
+        self._demand("interval", max(0.0, self.pulse - self.delay))
         self._demand("t_max", self.first + self.delay + self.dt)
 
     def test_trial(self) -> Trials:
@@ -71,10 +71,9 @@ class Mante(Task):
     inputs: ClassVar[tuple[str, ...]] = ("context 1", "context 2", "evidence 1", "evidence 2")
     outputs: ClassVar[tuple[str, ...]] = ("choice",)
     n_steps = property(lambda self: self._scored + self._steps("delay"), doc="Number of Euler steps of a trial.")
-    chance = property(
-        lambda self: self.target**2 / 2 * self._steps("decision") / self._scored, doc="Loss of zero output."
-    )
-    _scored = property(lambda self: sum(self._steps(part) for part in ("fixation", "stimulus", "decision")))
+    _scored = property(lambda self: sum(map(self._steps, ("fixation", "stimulus", "decision"))))
+    _answered = property(lambda self: self._steps("decision") / self._scored, doc="Part of what is scored.")
+    chance = property(lambda self: self.target**2 / 2 * self._answered, doc="Loss of zero output.")
     _rows = 5
 
     def test_trial(self) -> Trials:
@@ -85,8 +84,7 @@ class Mante(Task):
     def _trials(self, u, generators, dtype):
         sizes = torch.tensor(self.coherences, device=u.device, dtype=dtype)
         coherence = sizes[(len(sizes) * u[1:3]).long()] * (2 * (2 * u[3:]).long() - 1)
-        size = (self.n_steps, u.shape[-1], 2)
-        noise = torch.stack([torch.randn(size, generator=each, device=each.device) for each in generators], dim=1)
+        noise = self._noise(self.n_steps, u.shape[-1], generators)
         return self._build((2 * u[0]).long(), coherence.movedim(0, -1), noise.to(u.device, dtype))
 
     def _build(self, context, coherence, noise):  # (network, trial), (network, trial, 2), (time, network, trial, 2)
@@ -122,7 +120,7 @@ class Romo(Task):
 
     def __post_init__(self):
         super().__post_init__()
-        self._demand("gap", 0.0, high=self.amplitude[1] - self.amplitude[0])
+        self._demand("gap", 0.0, self.amplitude[1] - self.amplitude[0])
 
     @property
     def n_steps(self) -> int:
@@ -157,12 +155,8 @@ class Romo(Task):
         return self._build(self._uniform_steps(self.delay, delay), pair.to(dtype))
 
     def _build(self, delay, pair):  # steps of delay (network, trial), both amplitudes (network, trial, 2)
-        pulse, fixation, k = (
-            self._steps("pulse"),
-            self._steps("fixation"),
-            torch.arange(self.n_steps, device=delay.device),
-        )
-        k = k[:, None, None]
+        pulse, fixation = self._steps("pulse"), self._steps("fixation")
+        k = torch.arange(self.n_steps, device=delay.device)[:, None, None]
         second = fixation + pulse + delay  # onset
         end, since = second + pulse, k - second - pulse - self._steps("decision_delay")
         one, two = (k >= fixation) & (k < fixation + pulse), (k >= second) & (k < end)

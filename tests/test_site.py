@@ -1,12 +1,17 @@
 """The built site: links, anchors, pictures, and nothing from other hosts.  `make test` builds it."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 import yaml
+
+from interplay import archive, experiments
+from interplay.experiments.linear import draw, rate
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build/test-site"
@@ -65,6 +70,7 @@ def test_nothing_is_loaded_from_another_host():
     for file, page in PAGES.items():
         for asset in page.assets:
             assert not re.match(r"^(https?:)?//", asset), f"{file.name} loads {asset}"
+        assert not re.search(r"//cdn\.|//cdnjs\.|//unpkg\.", file.read_text("utf-8")), f"{file.name} names a CDN"
     for style in SITE.rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*['\"]?https?://", style.read_text("utf-8", "ignore")), style
 
@@ -74,3 +80,74 @@ def test_figures_have_numbers_and_say_how_many_samples():
     for chapter in ("training", "low-rank-changes"):
         found = captions.findall((SITE / f"book/{chapter}.html").read_text("utf-8"))
         assert found and all(re.match(r"Fig\. \d+\.\d+", number) for number in found), chapter
+
+
+MOVING = {"acceleration": 27, "low-rank-sweeps": 4, "multiple-pathways": 12}  # page: frames, or networks that play
+
+
+def frames(chapter):
+    """Rows that the moving picture of a page is drawn from, and its controls."""
+    page = (SITE / f"book/{chapter}.html").read_text("utf-8")
+    (start,) = [found.end() for found in re.finditer(r"displayChart\(vegaEmbed\);\s*\}\)\(", page)]
+    spec, _ = json.JSONDecoder().raw_decode(page[start:])
+    (rows,) = spec["datasets"].values()
+    return rows, {param["name"]: param["bind"] for param in spec["params"]}
+
+
+def test_pages_with_moving_pictures_share_one_script_and_no_other_page_loads_it():
+    loads = {file.stem: [asset for asset in page.assets if "vega" in asset] for file, page in PAGES.items()}
+    assert {name for name, scripts in loads.items() if scripts} == set(MOVING)
+    for scripts in (loads[name] for name in MOVING):
+        assert len(scripts) == 1 and scripts[0].startswith("../_static/vega.js"), scripts
+    script = (SITE / "_static/vega.js").read_text("utf-8")
+    assert script.startswith("(() => {") and "window.vegaEmbed" in script
+    for file in PAGES:
+        assert file.stat().st_size < 1.5e6, file
+
+
+def test_moving_pictures_have_a_frame_for_every_setting_of_their_controls():
+    for chapter, number in MOVING.items():
+        rows, controls = frames(chapter)
+        assert len(rows) == number, chapter
+        for key in rows[0].keys() & controls.keys():
+            bind, values = controls[key], {row[key] for row in rows}
+            if bind["input"] == "select":
+                assert set(bind["options"]) == values, key
+            else:
+                steps = round((bind["max"] - bind["min"]) / bind["step"])
+                assert {round(bind["min"] + k * bind["step"], 9) for k in range(steps + 1)} == values, key
+
+
+def test_the_explorer_shows_what_the_flow_of_the_whole_matrix_ends_with():
+    """Recomputed without the reduction to few dimensions, at the sizes of scale smoke."""
+    R, m, w = draw(0.5, 40, 0)
+    R, m, w = (np.asarray(part, float) for part in (R / 0.5, m, w))
+    rows = {(row["g"], row["target"]): row for row in frames("acceleration")[0]}
+    for g, target in ((0.0, 0.5), (0.4, 1.0), (0.8, 2.0)):
+        W, row = g * R, rows[g, target]
+        for epoch in range(201):
+            B = np.linalg.inv(np.eye(40) - W)
+            error = w @ B @ m - target
+            if epoch % 50 == 0:
+                shown = dict(row["loss"])[epoch]
+                assert shown == pytest.approx((error / target) ** 2, abs=2e-3), (g, target, epoch)
+            if epoch < 200:
+                W = W - rate(g, target) * error * np.outer(w @ B, B @ m)
+        values = np.linalg.svd(W - g * R, compute_uv=False)[:2]
+        np.testing.assert_allclose([value for _, value in row["values"][:2]], values, rtol=2e-2)
+        assert row["norm"] == pytest.approx(np.linalg.norm(W - g * R), rel=1e-3)
+        assert row["top"] == pytest.approx(np.linalg.eigvals(W).real.max(), abs=1e-3)
+
+
+def test_the_player_shows_the_spectra_that_were_kept():
+    kept = archive.combine([experiments.load("training", present=False), experiments.load("sweep", present=False)])
+    for row in frames("low-rank-sweeps")[0]:
+        name, g = row["network"].split(", g = ")
+        one = kept.isel(N=0).sel(task=name, g=float(g), sample=0).dropna("snapshot", subset=["snapshot_epoch"])
+        clouds = one.course_eigenvalues.transpose("snapshot", "mode", "part").values
+        assert [moment["epoch"] for moment in row["moments"]] == one.snapshot_epoch.values.tolist()
+        for moment, cloud in zip(row["moments"], clouds, strict=True):
+            pairs = sorted([x, y] for x, y in cloud.tolist() if y >= 0)
+            np.testing.assert_allclose(sorted(moment["cloud"]), np.array(pairs), atol=6e-3)
+            assert moment["outside"] == sum(abs(complex(*at)) > float(g) + 0.1 for at in cloud.tolist())
+            assert moment["top"] == pytest.approx(cloud[:, 0].max())

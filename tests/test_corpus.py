@@ -77,8 +77,8 @@ def reviews(tmp_path, monkeypatch):
 
 def test_neutral_sentences_are_dropped_and_the_rest_labelled(reviews):
     found = corpus.treebank()
-    assert found.labels["test"].tolist() == [0, 0, 1, 1]
-    assert [sentence[0] for sentence in found.sentences["train"]] == ["Film"] * 4
+    assert found["test"][1].tolist() == [0, 0, 1, 1]
+    assert [sentence[0] for sentence in found["train"][0]] == ["Film"] * 4
 
 
 def test_the_archive_of_the_home_reads_as_the_files(reviews):
@@ -89,7 +89,7 @@ def test_the_archive_of_the_home_reads_as_the_files(reviews):
             (reviews / "sst" / name).unlink()
     corpus.treebank.cache_clear()
     found = corpus.treebank()
-    assert found.sentences == expected.sentences
+    assert [found[split][0] for split in found] == [expected[split][0] for split in corpus.SPLITS]
 
 
 def cut(path):
@@ -185,9 +185,10 @@ class Home(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home on this machine: home(content, breaks=0, checksum=None) says what it serves; the cache is `tmp_path`."""
+    """A home on this machine: home(content, breaks=0, checksum=None) says what it serves; all is in `tmp_path`."""
     monkeypatch.delenv("INTERPLAY_DATA", raising=False)
-    monkeypatch.setattr(corpus.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
+    monkeypatch.setattr(corpus.platformdirs, "user_cache_dir", lambda _: str(tmp_path / "cache"))
+    monkeypatch.setattr(corpus, "HOMES", tmp_path / "homes.txt")
     monkeypatch.setattr(pooch.core.time, "sleep", lambda _: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Home)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -196,7 +197,7 @@ def home(tmp_path, monkeypatch):
         Home.content, Home.breaks, Home.asked = content, breaks, 0
         address = f"http://127.0.0.1:{server.server_port}/file.zip"
         right = f"sha256:{checksum or hashlib.sha256(content).hexdigest()}"
-        monkeypatch.setattr(corpus, "HOMES", {"file.zip": (address, right), corpus.TREES: (address, right)})
+        (tmp_path / "homes.txt").write_text(f"file.zip {right} {address}\n")
 
     yield serve
     server.shutdown()
@@ -214,26 +215,26 @@ def test_a_download_that_breaks_off_is_tried_again_and_kept(home, tmp_path):
     assert corpus.home_of("file.zip") == path and Home.asked == 3  # not asked again
     path.write_bytes(content[:-1])
     assert corpus.home_of("file.zip").read_bytes() == content and Home.asked == 4  # damaged in the cache
-    assert kept(tmp_path) == ["file.zip"]
+    assert kept(tmp_path / "cache") == ["file.zip"]
 
 
 def test_a_home_that_always_breaks_off_leaves_nothing_half_fetched(home, tmp_path):
     home(np.random.RandomState(1).bytes(400_000), breaks=99)
     with pytest.raises(corpus.UnreachableError, match="INTERPLAY_DATA"):
         corpus.home_of("file.zip")
-    assert not kept(tmp_path) and Home.asked == corpus.TRIES
+    assert not kept(tmp_path / "cache") and Home.asked == corpus.TRIES
 
 
 def test_a_wrong_checksum_leaves_a_clean_cache(home, tmp_path):
     home(b"not what it was", checksum="0" * 64)
     with pytest.raises(corpus.DataError, match="checksum") as fault:
         corpus.home_of("file.zip")
-    assert not kept(tmp_path) and not isinstance(fault.value, corpus.UnreachableError)
+    assert not kept(tmp_path / "cache") and not isinstance(fault.value, corpus.UnreachableError)
 
 
 def test_what_cannot_be_had_is_named_and_nothing_is_kept_in_its_place(home, monkeypatch, tmp_path):
     home(b"")
-    monkeypatch.setattr(corpus, "HOMES", {corpus.TREES: ("http://127.0.0.1:9/nobody.zip", "sha256:" + "0" * 64)})
+    corpus.HOMES.write_text(f"{corpus.TREES} sha256:{'0' * 64} http://127.0.0.1:9/nobody.zip\n")
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "results"))
     corpus.treebank.cache_clear()
     for name in ("sentiment-data", "sentiment-networks"):
@@ -250,7 +251,7 @@ def test_a_full_disk_is_not_a_home_that_does_not_answer(home, monkeypatch, tmp_p
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
     with pytest.raises(corpus.DataError, match="No space left") as fault:
         corpus.home_of("file.zip")
-    assert not isinstance(fault.value, corpus.UnreachableError) and not kept(tmp_path)
+    assert not isinstance(fault.value, corpus.UnreachableError) and not kept(tmp_path / "cache")
 
 
 def test_processes_that_start_together_all_get_the_file(home, tmp_path):
@@ -258,7 +259,7 @@ def test_processes_that_start_together_all_get_the_file(home, tmp_path):
     home(content)
     with ThreadPoolExecutor(4) as pool:
         paths = list(pool.map(corpus.home_of, ["file.zip"] * 4))
-    assert [path.read_bytes() == content for path in paths] == [True] * 4 and kept(tmp_path) == ["file.zip"]
+    assert [path.read_bytes() == content for path in paths] == [True] * 4 and kept(tmp_path / "cache") == ["file.zip"]
 
 
 def polarity(clause: list[str]) -> int:
@@ -269,12 +270,12 @@ def polarity(clause: list[str]) -> int:
 
 def test_the_made_corpus_means_what_its_grammar_says():
     made = corpus.made()
-    seen = [" ".join(sentence) for part in made.sentences.values() for sentence in part]
+    seen = [" ".join(sentence) for part, _ in made.values() for sentence in part]
     assert len(set(seen)) == len(seen) == sum(corpus.SIZES.values())
     turned = 0
-    for split, sentences in made.sentences.items():
-        assert len(sentences) == corpus.SIZES[split] and abs(made.labels[split].mean() - 0.5) < 0.06
-        for sentence, label in zip(sentences, made.labels[split]):
+    for split, (sentences, labels) in made.items():
+        assert len(sentences) == corpus.SIZES[split] and abs(labels.mean() - 0.5) < 0.06
+        for sentence, label in zip(sentences, labels):
             mark = "but" if "but" in sentence else "," if sentence[0] == "although" else None
             first, last = (
                 (sentence[: sentence.index(mark)], sentence[sentence.index(mark) :]) if mark else ([], sentence)
@@ -282,7 +283,7 @@ def test_the_made_corpus_means_what_its_grammar_says():
             assert polarity(last) == label
             turned += bool(first) and polarity(first) != label
     assert turned > 0.4 * len(seen)  # the contrast decides: a bag of words cannot tell
-    assert corpus.made().sentences == made.sentences
+    assert corpus.made()["test"][0] == made["test"][0]
 
 
 def test_kept_words_of_paper_scale_are_those_of_the_paper(monkeypatch):

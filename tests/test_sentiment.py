@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,15 @@ import xarray as xr
 from torch import sigmoid, tanh
 
 from interplay import archive, corpus, experiments, sentiment
+from interplay.experiments import reading
 from interplay.experiments import sentiment as experiment
 from interplay.experiments import words as kept_words
 from interplay.seeds import seed
+
+
+def units(kind: str, at: str) -> list[dict]:
+    return experiments.experiment(f"sentiment-{kind}").units(at)
+
 
 WORDS = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
 
@@ -67,11 +74,9 @@ def test_logits_are_those_of_the_equations_written_out(cell):
         first = layer(cell, WORDS[words], w["U1"], w["W1"], bias(0, "ih"), bias(0, "hh"))
         second = layer(cell, first, w["U2"], w["W2"], bias(1, "ih"), bias(1, "hh"))
         z = second @ w["readout.weight"][0] + w["readout.bias"]
-        torch.testing.assert_close(made.word_by_word(words), z)
+        torch.testing.assert_close(made.readout(made.states(words[:, None]))[:, 0, 0], z)
         expected[tuple(words.tolist())] = z[-1]
     for batch in held:  # padding is not read
-        states = [made.last(batch.words, batch.lengths, packed) for packed in (True, False)]
-        torch.testing.assert_close(*states)
         for n, logit in enumerate(made(batch.words, batch.lengths)):
             torch.testing.assert_close(logit, expected[tuple(batch.words[: batch.lengths[n], n].tolist())])
 
@@ -134,12 +139,11 @@ def test_cutting_keeps_the_best_part_and_puts_the_weights_back(what):
 
 
 def test_paper_scale_is_the_protocol_of_the_paper():
-    units = experiment.units("networks", "paper")
     keys = ("cell", "corpus", "hidden", "batch", "epochs", "lr", "sample")
-    assert [tuple(unit[key] for key in keys) for unit in units] == [
+    assert [tuple(unit[key] for key in keys) for unit in units("networks", "paper")] == [
         ("LSTM", "SST-2", 256, 64, 500, 0.01 / 256, sample) for sample in range(3)
     ]
-    matched = {(unit["cell"], unit["sample"]) for unit in experiment.units("matched", "paper")}
+    matched = {(unit["cell"], unit["sample"]) for unit in units("matched", "paper")}
     assert matched == {(cell, sample) for cell in sentiment.CELLS for sample in range(6 if cell == "LSTM" else 3)}
 
 
@@ -154,7 +158,7 @@ def test_bad_names_get_one_sentence():
     with pytest.raises(ValueError, match=r"'TCN'.*LSTM, GRU, RNN"):
         sentiment.Reader(WORDS, "TCN")
     made, before = reader()
-    with pytest.raises(ValueError, match=r"'half'.*change, whole or gates"):
+    with pytest.raises(ValueError, match=r"'half'.*change, whole, gates"):
         sentiment.against_rank(made, before, [1], "half", lambda: 0)
     with pytest.raises(ValueError, match=r"'LSTM' and sample 9 .*LSTM_s0"):
         experiment.network("LSTM", 9, at="smoke")
@@ -167,7 +171,7 @@ def whole(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTERPLAY_RESULTS", str(folder))
         for kind in ("networks", "measures"):
-            experiments.fetch(f"sentiment-{kind}", experiment.units(kind, "smoke")[0], "smoke")
+            experiments.fetch(f"sentiment-{kind}", units(kind, "smoke")[0], "smoke")
     return folder
 
 
@@ -177,7 +181,7 @@ torch.set_num_threads(1)
 from interplay import experiments
 from interplay.experiments import sentiment
 sentiment.SAVE_EVERY = 0
-experiments.fetch("sentiment-networks", sentiment.units("networks", "smoke")[0], "smoke")
+experiments.fetch("sentiment-networks", experiments.experiment("sentiment-networks").units("smoke")[0], "smoke")
 """
 
 
@@ -198,9 +202,9 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole
     assert not (place / "LSTM_s0.nc").exists(), "it was not killed in time"
     spent = torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)["seconds"]
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
-    unit = experiment.units("networks", "smoke")[0]
+    unit = units("networks", "smoke")[0]
     done, afresh = [], sentiment.train
-    monkeypatch.setattr(sentiment, "train", lambda *a, **k: done.append(k["course"].epoch) or afresh(*a, **k))
+    monkeypatch.setattr(sentiment, "train", lambda *a, **k: done.append(len(a[4]) - 1) or afresh(*a, **k))
     found = experiments.fetch("sentiment-networks", unit, "smoke")
     assert 0 < done[0] < unit["epochs"] and found.attrs["seconds"] > spent > 0
     expected = archive.read(whole / "smoke/sentiment-networks/LSTM_s0.nc")
@@ -212,23 +216,25 @@ def test_training_stops_at_the_epoch_that_knows_enough():
     sentences = some(60)[0]
     labels = torch.tensor([float(one[0] < 15) for one in sentences])
     data = dict.fromkeys(("train", "validation"), sentences), dict.fromkeys(("train", "validation"), labels)
-    settings = {"epochs": 60, "lr": 0.02, "batch": 10, "label": ("test",)}
-    every = sentiment.train(reader()[0], *data, **settings)
+
+    def trained(made: sentiment.Reader, history: list, **until) -> list[int]:
+        settings = {"epochs": 60, "batch": 10, "label": ("test",)} | until
+        return list(sentiment.train(made, sentiment.adam(made, 0.02), *data, history, **settings))
+
+    every, stopped = [], []
+    assert trained(reader()[0], every) == list(range(61))
     enough = next(epoch for epoch, row in enumerate(every) if row[1] >= 0.8)
-    courses: list[sentiment.Course] = []
-    made, _ = reader()
-    stopped = sentiment.train(made, *data, **settings, until=0.8, each=courses.append)
+    assert trained(made := reader()[0], stopped, until=0.8) == list(range(enough + 1))
     assert stopped == every[: enough + 1] and 0 < enough < 60
-    assert sentiment.train(made, *data, **settings, until=0.8, course=courses[-1]) == stopped  # it had ended already
+    assert trained(made, stopped, until=0.8) == [] and trained(made, every) == []  # they had ended already
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1000], lambda b: b[:500] + bytes([b[500] ^ 1]) + b[501:]])
 def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
-    unit = experiment.units("networks", "smoke")[0]
+    unit = units("networks", "smoke")[0]
     path = tmp_path / "LSTM_s0.checkpoint"
-    made, _ = reader()
     of = {"unit": json.dumps(unit), "words": "of one kind"}
-    experiment.save(path, of, made, sentiment.Course(3, {}, [[0.0] * 4]), {}, 7.0)
+    experiment.save(path, of | {"course": (3, {}, [[0.0] * 4])})
     assert experiment.resume(path, of)["course"][0] == 3
     for other in ({"unit": json.dumps(unit | {"lr": 1.0})}, {"words": "of another"}):
         with pytest.raises(archive.ArchiveError, match="other settings or words"):
@@ -247,8 +253,8 @@ def test_a_kept_network_reads_as_it_did_when_it_was_trained(whole, monkeypatch):
     loss, accuracy = held.history.values[0, 0, -1, 2:]
     assert accuracy > 0.9  # it did learn, and a bag of words could not
     number = {word: i for i, word in enumerate(experiments.load("sentiment-data", "smoke").word.values.tolist())}
-    sentences = [torch.tensor([number.get(w, 0) for w in s]) for s in corpus.made().sentences["validation"]]
-    labels = torch.from_numpy(corpus.made().labels["validation"])
+    sentences = [torch.tensor([number.get(w, 0) for w in s]) for s in corpus.made()["validation"][0]]
+    labels = torch.from_numpy(corpus.made()["validation"][1])
     found = sentiment.evaluate(made, list(sentiment.batches(sentences, labels, 32)))
     assert found == pytest.approx((loss, accuracy), abs=2e-3)
     assert float(measured.loss.sel(split="validation")) == pytest.approx(loss, abs=2e-3)
@@ -262,8 +268,8 @@ def test_a_kept_network_reads_as_it_did_when_it_was_trained(whole, monkeypatch):
 
 def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    unit = next(u for u in experiment.units("probes", "smoke") if u["unit"] == "networks_LSTM_s0")
-    found = experiment.compute(unit, torch.device("cpu")).isel(cell=0, sample=0, stage=0)
+    unit = next(u for u in units("probes", "smoke") if u["unit"] == "networks_LSTM_s0")
+    found = experiment.probe(unit, torch.device("cpu")).isel(cell=0, sample=0, stage=0)
     measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
     np.testing.assert_allclose(found.loss.sel(without="all"), measured.loss, rtol=1e-5)
     made, before, after = experiment.network("LSTM", 0, "networks", "smoke")
@@ -276,7 +282,7 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
     sentiment.put(made, before)
     picked = np.linspace(0, len(read["train"]) - 1, unit["sentences"]).astype(int)
     made.zero_grad()
-    logits = torch.stack([made.word_by_word(read["train"][i])[-1] for i in picked])
+    logits = torch.stack([made.readout(made.states(read["train"][i][:, None]))[-1, 0, 0] for i in picked])
     torch.nn.functional.binary_cross_entropy_with_logits(logits, labels["train"][picked]).backward()
     U, s, _ = torch.linalg.svd(made.cell.weight_hh_l1.grad[2 * 32 : 3 * 32])  # of the cell gate
     of = found.sel(gate="cell")
@@ -287,8 +293,8 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
 
 def test_networks_on_noise_read_noise(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    kept = kept_words.kept(experiment.units("data", "smoke")[0], "smoke")
-    vectors = {kind: experiment.reader(experiment.units(kind, "smoke")[0], kept)[0].embedding.weight
+    kept = kept_words.kept(units("data", "smoke")[0], "smoke")
+    vectors = {kind: reading.reader(units(kind, "smoke")[0], kept)[0].embedding.weight
                for kind in ("matched", "noise")}  # fmt: skip
     torch.testing.assert_close(vectors["matched"], kept_words.vectors(kept))
     noise = vectors["noise"]
@@ -298,12 +304,12 @@ def test_networks_on_noise_read_noise(whole, monkeypatch):
 
 def test_a_network_of_a_smaller_rate_is_cut_as_one_that_is_kept_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
-    whole, rest = experiment.units("rates", "smoke")
+    whole, rest = units("rates", "smoke")
     assert (whole["keep"], rest["keep"]) == (True, False)
     assert whole["lr"] == pytest.approx(1e-2 / 10) and rest["lr"] == pytest.approx(1e-2 / 20)
     kept = experiments.fetch("sentiment-rates", whole, "smoke")
-    measured = experiments.fetch("sentiment-rates-measures", experiment.units("rates-measures", "smoke")[0], "smoke")
-    less = whole | {"keep": False, "ranks": rest["ranks"], "unit": "less"}
+    measured = experiments.fetch("sentiment-rates-measures", units("rates-measures", "smoke")[0], "smoke")
+    less = whole | {"keep": False, "ranks": rest["ranks"], "what": rest["what"], "unit": "less"}
     itself = experiments.fetch("sentiment-rates", less, "smoke")
     np.testing.assert_array_equal(itself.history, kept.history)
     assert not {"dW2", "step_W2", "biases", "readout_weight"} & set(itself.data_vars)
@@ -319,12 +325,27 @@ def test_a_network_of_a_smaller_rate_is_cut_as_one_that_is_kept_whole(tmp_path, 
 @pytest.mark.parametrize("lr", [0, -1e-3, np.nan, np.inf])
 def test_a_rate_that_cannot_be_is_refused_before_any_work(lr):
     with pytest.raises(ValueError, match=f"learning rate is {lr}, but must be finite and above 0"):
-        sentiment.train(reader()[0], {}, {}, epochs=1, lr=lr, batch=2, label=("x",))
+        sentiment.adam(reader()[0], lr)
+
+
+def test_an_empty_text_and_a_string_get_one_sentence(whole, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
+    kept = kept_words.kept(units("data", "smoke")[0], "smoke")
+    for text in ("", [], "dull film", corpus.tokenise("")):
+        with pytest.raises(ValueError, match=rf"a sentence is {re.escape(repr(text))}, but must be a list of tokens"):
+            kept_words.numbered(kept, [["dull"], text])
+    sentences, labels, _ = some()
+    sentences[3] = torch.tensor([], dtype=torch.long)
+    batch = next(sentiment.batches(sentences, labels, 23))
+    for number in (23, 0):
+        lengths = batch.lengths[:number]
+        with pytest.raises(ValueError, match="lengths of sentences are .*, but each must have a word at least"):
+            reader()[0](batch.words[:, :number], lengths)
 
 
 def test_initial_weights_that_changed_are_refused(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    monkeypatch.setattr(experiment, "seed", lambda *labels: seed(*labels, "changed"))
+    monkeypatch.setattr(reading, "seed", lambda *labels: seed(*labels, "changed"))
     with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 have digest"):
         experiment.network("LSTM", 0, "networks", "smoke")
 
@@ -342,11 +363,10 @@ def test_training_anew_trains_every_network_once(whole, tmp_path, monkeypatch):
     shutil.copytree(whole, tmp_path / "old")
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "old"))
     monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
-    trained, train = [], experiment.train
-    monkeypatch.setattr(experiment, "train", lambda unit, device: trained.append(unit["unit"]) or train(unit, device))
-    monkeypatch.setitem(experiment.EPOCHS, "smoke", 1)
-    monkeypatch.setitem(experiment.SIZE, "smoke", experiment.SIZE["smoke"] | {"hidden": 4})
+    trained, train = [], sentiment.train
+    monkeypatch.setattr(sentiment, "train", lambda *a, **k: trained.append(k["label"][1:]) or train(*a, **k))
+    monkeypatch.setitem(experiment.SIZE, "smoke", experiment.SIZE["smoke"] | {"hidden": 4, "epochs": 1})
     for kind in ("networks", "measures"):
         experiments.load(f"sentiment-{kind}", "smoke")
     experiment.network("LSTM", 0, "networks", "smoke")
-    assert trained == ["LSTM_s0", "LSTM_s1"]
+    assert trained == [("LSTM", 4, 0), ("LSTM", 4, 1)]

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import platformdirs
@@ -20,21 +19,15 @@ import requests
 
 from .seeds import seed
 
+HOMES = Path(__file__).with_name("homes.txt")  # file, checksum and address, as pooch reads them
 TREES, GLOVE = "trainDevTestTrees_PTB.zip", "glove.6B.zip"
-HOMES = {
-    TREES: (
-        "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip",
-        "sha256:5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc",
-    ),
-    GLOVE: (
-        "https://nlp.stanford.edu/data/glove.6B.zip",
-        "sha256:617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
-    ),
-}
 SPLITS = {"train": ("train.txt", 6920), "validation": ("dev.txt", 872), "test": ("test.txt", 1821)}
 DIMENSION = 100
 GLOVE_NORM = 5.7  # mean norm of GloVe's vectors, over 2,157 words of the reviews
 TRIES = 5
+
+
+Corpus = dict[str, tuple[list[list[str]], np.ndarray]]  # by split: tokens of sentences; 1 for positive, 0 for negative
 
 
 class DataError(ValueError):
@@ -45,14 +38,6 @@ class UnreachableError(DataError):
     """A home that does not answer, and no folder named that holds its data."""
 
 
-class Corpus(NamedTuple):
-    """Labelled sentences by split: tokens, and 1 for positive, 0 for negative."""
-
-    name: str
-    sentences: dict[str, list[list[str]]]
-    labels: dict[str, np.ndarray]
-
-
 def home_of(name: str) -> Path:
     """A file from its home, kept in the user's cache.
 
@@ -60,9 +45,10 @@ def home_of(name: str) -> Path:
     """
     import pooch  # not for everyone who reads: it warns where a notebook has no widgets
 
-    url, checksum = HOMES[name]
     folder = Path(platformdirs.user_cache_dir("interplay")) / "data"
-    home = pooch.create(folder, "", registry={name: checksum}, urls={name: url}, retry_if_failed=TRIES - 1)
+    home = pooch.create(folder, "", retry_if_failed=TRIES - 1)
+    home.load_registry(HOMES)
+    url, checksum = home.get_url(name), home.registry[name]
     try:
         return Path(home.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=30)))
     except ValueError as fault:
@@ -123,7 +109,7 @@ def treebank() -> Corpus:
 
     Raises DataError if it cannot be had, a tree does not parse or the splits have other sizes.
     """
-    sentences, labels = {}, {}
+    found = {}
     for split, (name, size) in SPLITS.items():
         path = given(f"sst/{name}", TREES) or home_of(TREES)
         read = enumerate(lines(path, f"trees/{name}"), 1)
@@ -131,9 +117,9 @@ def treebank() -> Corpus:
         chosen = [(label, words) for label, words in trees if label != 2]
         if len(chosen) != size:
             raise DataError(f"{name} in {path} has {len(chosen)} sentences that are not neutral, but must have {size}")
-        sentences[split] = [tokenise(" ".join(words)) for _, words in chosen]
-        labels[split] = np.array([label > 2 for label, _ in chosen], np.float32)
-    return Corpus("SST-2", sentences, labels)
+        labels = np.array([label > 2 for label, _ in chosen], np.float32)
+        found[split] = [tokenise(" ".join(words)) for _, words in chosen], labels
+    return found
 
 
 def word_vectors(words: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
@@ -195,10 +181,11 @@ def made() -> Corpus:
     while len(seen) < sum(SIZES.values()):
         label = rng.randint(2)
         seen[" ".join(sentence(label))] = label
-    left = iter(seen.items())
-    parts = {split: list(islice(left, size)) for split, size in SIZES.items()}
-    return Corpus(
-        "made",
-        {split: [text.split() for text, _ in part] for split, part in parts.items()},
-        {split: np.array([label for _, label in part], np.float32) for split, part in parts.items()},
-    )
+    texts, labels = iter(seen), iter(seen.values())
+    return {
+        split: ([text.split() for text in islice(texts, size)], np.array([*islice(labels, size)], np.float32))
+        for split, size in SIZES.items()
+    }
+
+
+CORPORA = {"SST-2": treebank, "made": made}

@@ -4,17 +4,19 @@ Weights carry the paper's names: U1, W1 the input and recurrent weights of layer
 are the gates, one below the other (LSTM: input, forget, cell, output; GRU: reset, update, new; RNN: one).
 """
 
-import math
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
+from . import edge
+from .lowrank import factors
 from .seeds import generator, seed
 
 CELLS = {
@@ -22,7 +24,7 @@ CELLS = {
     "GRU": ("reset", "update", "new"),
     "RNN": ("recurrent",),
 }
-MATRICES = {"U1": "weight_ih_l0", "W1": "weight_hh_l0", "U2": "weight_ih_l1", "W2": "weight_hh_l1"}
+MATRICES = {"U1": "cell.weight_ih_l0", "W1": "cell.weight_hh_l0", "U2": "cell.weight_ih_l1", "W2": "cell.weight_hh_l1"}
 TRUNCATED = ("W1", "U2", "W2")  # all at once; U1 stays
 BUCKET = 100  # batches among which sentences are sorted by length
 
@@ -43,47 +45,39 @@ class Reader(nn.Module):
 
     def __init__(self, vectors: Tensor, cell: str = "LSTM", hidden: int = 256, dropout: float = 0.5):
         super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"unknown cell {cell!r}: choose one of {', '.join(CELLS)}")
+        edge.one_of("cell", cell, CELLS)
         self.embedding = nn.Embedding.from_pretrained(vectors)
         self.cell = getattr(nn, cell)(vectors.shape[1], hidden, num_layers=2, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden, 1)
 
+    def states(self, words: Tensor) -> Tensor:
+        """State of layer 2 after every word (time, trial, unit)."""
+        return self.cell(self.embedding(words))[0]
+
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Logit of "positive" after the last word (trial), from the last state of layer 2."""
-        return self.readout(self.dropout(self.last(words, lengths, packed=words.is_cuda)))[:, 0]
+        """Logit of "positive" after the last word (trial): layer 2 runs on through padding, which nothing is read of.
 
-    def last(self, words: Tensor, lengths: Tensor, packed: bool) -> Tensor:
-        """State of layer 2 after the last word (trial, unit).
-
-        packed: skip the padding, as cuDNN can; the CPU's library cannot, and is twice as fast if it runs on through the
-        padding, from which nothing is read
+        Raises ValueError for a sentence without words.
         """
-        x = self.embedding(words)
-        if not packed:
-            return self.cell(x)[0][lengths - 1, torch.arange(len(lengths))]
-        state = self.cell(pack_padded_sequence(x, lengths.cpu()))[1]
-        return (state[0] if isinstance(state, tuple) else state)[-1]
-
-    def word_by_word(self, words: Tensor) -> Tensor:
-        """Logit of "positive" after every word of one sentence (time)."""
-        return self.readout(self.cell(self.embedding(words)[:, None])[0][:, 0])[:, 0]
+        if not (len(lengths) and lengths.min() > 0):
+            raise ValueError(f"lengths of sentences are {lengths.tolist()}, but each must have a word at least")
+        last = self.states(words)[lengths - 1, torch.arange(len(lengths))]
+        return self.readout(self.dropout(last))[:, 0]
 
 
 def weights(reader: Reader) -> dict[str, Tensor]:
     """The trained parameters by name: U1, W1, U2, W2, then biases and readout as torch calls them (copies)."""
-    names = {f"cell.{long}": short for short, long in MATRICES.items()}
-    return {names.get(name, name): part.detach().clone() for name, part in reader.named_parameters()
-            if not name.startswith("embedding")}  # fmt: skip
+    short = {long: name for name, long in MATRICES.items()}
+    trained = ((name, part) for name, part in reader.named_parameters() if part.requires_grad)
+    return {short.get(name, name): part.detach().clone() for name, part in trained}
 
 
+@torch.no_grad()
 def put(reader: Reader, values: dict[str, Tensor]) -> None:
     """Write parameters, by the names of `weights`, into the network; those not named stay."""
-    own = dict(reader.named_parameters())
-    with torch.no_grad():
-        for name, value in values.items():
-            own[f"cell.{MATRICES[name]}" if name in MATRICES else name].copy_(value)
+    for name, value in values.items():
+        reader.get_parameter(MATRICES.get(name, name)).copy_(value)
 
 
 def initialise(reader: Reader, chosen: np.random.SeedSequence) -> dict[str, Tensor]:
@@ -92,11 +86,9 @@ def initialise(reader: Reader, chosen: np.random.SeedSequence) -> dict[str, Tens
     By numpy's frozen `RandomState`, whose stream is guaranteed (NEP 19).  Returns them as `weights`.
     """
     rng = np.random.RandomState(np.random.MT19937(chosen))
-    drawn = {}
     for name, part in weights(reader).items():
         edge = (part.shape[1] if name == "U1" else reader.cell.hidden_size) ** -0.5
-        drawn[name] = torch.from_numpy(rng.uniform(-edge, edge, tuple(part.shape)).astype(np.float32))
-    put(reader, drawn)
+        put(reader, {name: torch.from_numpy(rng.uniform(-edge, edge, tuple(part.shape)).astype(np.float32))})
     return weights(reader)
 
 
@@ -119,21 +111,11 @@ def batches(
 
 @torch.no_grad()
 def evaluate(reader: Reader, held: list[Batch]) -> tuple[float, float]:
-    """Cross-entropy (nats) and share of right answers over all sentences, without dropout."""
-    training = reader.training
+    """Cross-entropy (nats) and share of right answers over all sentences, without dropout (which stays off)."""
     reader.eval()
     logits = torch.cat([reader(batch.words, batch.lengths) for batch in held])
-    reader.train(training)
     labels = torch.cat([batch.labels for batch in held])
-    return float(binary_cross_entropy_with_logits(logits, labels)), float(
-        ((logits > 0) == (labels > 0.5)).float().mean()
-    )
-
-
-def best(matrix: Tensor, blocks: int = 1) -> Callable[[int], Tensor]:
-    """Best approximations of a matrix (rows, columns) by rank, each of `blocks` stacked gates on its own."""
-    U, s, Vh = torch.linalg.svd(matrix.double().view(blocks, -1, matrix.shape[1]), full_matrices=False)
-    return lambda rank: ((U[..., :rank] * s[:, None, :rank]) @ Vh[:, :rank]).flatten(0, 1).to(matrix.dtype)
+    return float(cross_entropy(logits, labels)), float(((logits > 0) == (labels > 0.5)).float().mean())
 
 
 def against_rank(
@@ -145,20 +127,20 @@ def against_rank(
     is as "change", each gate's rows cut on their own
     Raises ValueError for any other.
     """
-    if what not in ("change", "whole", "gates"):
-        raise ValueError(f"what to cut is {what!r}, but must be change, whole or gates")
-    after = weights(reader)
+    edge.one_of("cut", what, ("change", "whole", "gates"))
+    after, hidden = weights(reader), reader.cell.hidden_size
     start = {name: torch.zeros_like(after[name]) if what == "whole" else before[name] for name in TRUNCATED}
-    blocks = after["W1"].shape[0] // after["W1"].shape[1] if what == "gates" else 1
-    cut = {name: best(after[name] - start[name], blocks) for name in TRUNCATED}
+    rows = hidden if what == "gates" else len(after["W1"])
+    cut = {name: factors((after[name] - start[name]).double().view(-1, rows, hidden), hidden) for name in TRUNCATED}
+    found = []
     try:
-        found = []
         for rank in ranks:
-            put(reader, {name: start[name] + cut[name](rank) for name in TRUNCATED})
+            for name, (left, right) in cut.items():
+                put(reader, {name: start[name] + (left[..., :rank] @ right[..., :rank].mT).flatten(0, 1).float()})
             found.append(measure())
-        return found
     finally:
         put(reader, after)
+    return found
 
 
 def rank_enough(accuracy: xr.DataArray, level: xr.DataArray | float) -> xr.DataArray:
@@ -168,69 +150,61 @@ def rank_enough(accuracy: xr.DataArray, level: xr.DataArray | float) -> xr.DataA
     return reached["rank"].where(reached.copy(data=stays)).min("rank")
 
 
-class Course(NamedTuple):
-    """Where a training stands: epochs done, the state of Adam, and rows of (train, validation) x (loss, accuracy)."""
-
-    epoch: int
-    optimiser: dict
-    history: list[list[float]]
+def adam(reader: Reader, lr: float) -> torch.optim.Adam:
+    """The paper's optimiser of all that is trained; raises ValueError for a rate that is not finite and above 0."""
+    rate = edge.number("learning rate", lr, above=0)
+    return torch.optim.Adam([part for part in reader.parameters() if part.requires_grad], lr=rate, fused=True)
 
 
 def train(
     reader: Reader,
+    optimiser: torch.optim.Optimizer,
     sentences: dict[str, list[Tensor]],
     labels: dict[str, Tensor],
+    history: list[list[float]],
     *,
     epochs: int,
-    lr: float,
     batch: int,
     bucket: int = BUCKET,
     label: tuple[str | float, ...],
-    until: float | None = None,
-    course: Course | None = None,
-    each: Callable[[Course], None] = lambda course: None,
-) -> list[list[float]]:
-    """Adam on the cross-entropy, the last epoch kept; returns the history, a row an epoch from epoch 0 (untrained).
+    until: float = inf,
+) -> Iterator[int]:
+    """Train on the cross-entropy up to epoch `epochs`; each is yielded when its row is in `history`.
 
     sentences, labels: of the splits train and validation
+    history: rows of epochs 0 (untrained), 1, ...: loss (nats) and accuracy of training, then of validation; if it has
+    some, training goes on from the reader's parameters and the optimiser's state at that time
     label: what the order of sentences and the dropout of every epoch are drawn from, so that a training that goes on
-    from `course` (and the parameters at that time) ends as one that was never stopped
+    ends as one that was never stopped
     until: training accuracy that is enough: the epoch that reaches it is the last
-    each: called after every epoch
     Training loss and accuracy are means over the epoch, with dropout, as the paper's.
-    Raises ValueError for a learning rate that is not finite and above 0.
     """
-    if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"learning rate is {lr}, but must be finite and above 0")
-    device = reader.readout.weight.device
+    device, known = reader.readout.weight.device, (sentences["train"], labels["train"], batch)
     held = list(batches(sentences["validation"], labels["validation"], batch))
-    optimiser = torch.optim.Adam([part for part in reader.parameters() if part.requires_grad], lr=lr, fused=True)
-    if course:
-        optimiser.load_state_dict(course.optimiser)
-        history, first = list(course.history), course.epoch + 1
-    else:
-        start = evaluate(reader, list(batches(sentences["train"], labels["train"], batch)))
-        history, first = [[*start, *evaluate(reader, held)]], 1
-        each(Course(0, optimiser.state_dict(), history))
-    reader.train()
-    if until and history[-1][1] >= until:
-        return history
-    for epoch in range(first, epochs + 1):
+    while (epoch := len(history)) <= epochs and not (history and history[-1][1] >= until):
         rng = np.random.Generator(np.random.PCG64(seed("order", *label, epoch)))
-        total, right, count = 0.0, 0.0, 0
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(generator("dropout", *label, epoch).initial_seed())
-            for part in batches(sentences["train"], labels["train"], batch, rng, bucket):
-                logits = reader(part.words, part.lengths)
-                loss = binary_cross_entropy_with_logits(logits, part.labels)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                total += float(loss.detach()) * len(logits)
-                right += float(((logits > 0) == (part.labels > 0.5)).sum())
-                count += len(logits)
-        history.append([total / count, right / count, *evaluate(reader, held)])
-        each(Course(epoch, optimiser.state_dict(), history))
-        if until and history[-1][1] >= until:
-            break
-    return history
+            found = (
+                step(reader, optimiser, batches(*known, rng, bucket))
+                if epoch
+                else evaluate(reader, list(batches(*known)))
+            )
+        history.append([*found, *evaluate(reader, held)])
+        yield epoch
+
+
+def step(reader: Reader, optimiser: torch.optim.Optimizer, parts: Iterator[Batch]) -> tuple[float, float]:
+    """One epoch, with dropout: mean loss (nats) and share of right answers while it learns."""
+    reader.train()
+    loss, right, count = 0.0, 0.0, 0
+    for part in parts:
+        logits = reader(part.words, part.lengths)
+        error = cross_entropy(logits, part.labels)
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+        loss += float(error.detach()) * len(logits)
+        right += float(((logits > 0) == (part.labels > 0.5)).sum())
+        count += len(logits)
+    return loss / count, right / count

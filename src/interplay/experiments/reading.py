@@ -1,122 +1,140 @@
-"""What trained networks of `sentiment` still read when something is taken from them."""
+"""The networks of `sentiment` as they are kept, and what they still read when something is taken from them."""
+
+import hashlib
 
 import numpy as np
 import torch
 import xarray as xr
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .. import lowrank, sentiment
-from ..seeds import generator
+from .. import archive, lowrank, sentiment
+from ..seeds import generator, seed
 from . import words
-from .sentiment import MATRICES, restore
 
 SPLITS = ("validation", "test")
+BOTH = ["change", "whole"]  # cut through training
+Held = dict[str, list[sentiment.Batch]]  # by split
 
 
-def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, dict, dict, xr.Dataset]:
-    """The unit's network on a device, its weights before and after, batches by split, and the kept words."""
-    from . import fetch
-
-    network = unit["network"]
-    made, before, after = restore(network, fetch(f"sentiment-{network['kind']}", network, unit["scale"]))
-    made.to(device)
-    text = words.kept(network["words"], unit["scale"])
-    read, labels = words.sentences(text, device)
-    some = np.linspace(0, len(read["train"]) - 1, unit.get("sentences", 0)).astype(int)  # they come sorted by label
-    read["train"], labels["train"] = [read["train"][i] for i in some], labels["train"][some]
-    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in read if read[split]}
-    put = lambda weights: {name: part.to(device) for name, part in weights.items()}
-    return made, put(before), put(after), held, text
+def reader(unit: dict, data: xr.Dataset, device: torch.device | str = "cpu") -> tuple[sentiment.Reader, dict]:
+    """The network of a unit before training, and its weights."""
+    vectors = words.noise(data) if unit.get("vectors") == "noise" else words.vectors(data)
+    made = sentiment.Reader(vectors, unit["cell"], unit["hidden"], unit["dropout"]).to(device)
+    return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
 
 
-def labelled(unit: dict, data: xr.Dataset) -> xr.Dataset:
-    """Results with the labels of their network."""
-    return data.expand_dims(
-        {name: [unit["network"][name]] for name in ("part", "cell", "sample") if name in unit["network"]}
-    )
+def digest(before: dict[str, torch.Tensor]) -> str:
+    """What initial weights are held to: the start of the SHA-256 of all of them, as float32."""
+    return hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in before.values())).hexdigest()[:16]
 
 
-def measure(unit: dict, device: torch.device) -> xr.Dataset:
-    """One kept network, `cuts` to every rank."""
-    made, before, _, held, text = opened(unit, device)
-    data = cuts(made, before, held, unit)
-    of = {"corpus": str(text.corpus.values), "vectors": unit["network"].get("vectors", str(text.vectors.values))}
-    return labelled(unit, data.assign(of))
+def pack(before: dict, after: dict) -> xr.Dataset:
+    """What is kept of the weights: the change of every matrix in steps of 1/32767 of its largest, the rest as it is."""
+    biases = [name for name in after if "bias" in name and "readout" not in name]
+    held = {
+        "biases": (("bias", "row"), torch.stack([after[name] for name in biases]).cpu().numpy()),
+        "readout_weight": ("unit", after["readout.weight"][0].cpu().numpy()),
+        "readout_bias": float(after["readout.bias"]),
+    }
+    for name in sentiment.MATRICES:
+        change = after[name] - before[name]
+        held[f"step_{name}"] = step = float(change.abs().max()) / 32767
+        held[f"d{name}"] = (("row", "channel" if name == "U1" else "unit"), (change / step).round().cpu().numpy())
+    data = xr.Dataset(held, {"bias": biases})
+    data = data.assign_coords({dim: np.arange(data.sizes[dim]) for dim in ("row", "unit", "channel")})
+    for name in sentiment.MATRICES:
+        data[f"d{name}"].encoding["dtype"] = "int16"
+    return data
 
 
-def cuts(made: sentiment.Reader, before: dict, held: dict[str, list[sentiment.Batch]], unit: dict) -> xr.Dataset:
-    """A network with W1, U2 and W2 cut to every rank of `unit`: loss and accuracy on validation and test sentences."""
+def restore(unit: dict, kept: xr.Dataset, device: torch.device | str = "cpu") -> tuple[sentiment.Reader, dict, dict]:
+    """A network of a unit from what was kept of it: ready to read, and its weights before and after.
+
+    Raises ArchiveError if initial weights or words are not what they were.
+    """
+    read = words.kept(unit["words"], unit["scale"])
+    made, before = reader(unit, read, device)
+    data = kept.sel({name: unit[name] for name in ("part", "cell", "sample") if name in unit})
+    if words.digest(read) != str(data.words_digest.values):
+        raise archive.ArchiveError(
+            f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "
+            f"kept now ({read.corpus.values}, {read.vectors.values}): move its results away"
+        )
+    if (found := digest(before)) != (wanted := str(data.before_digest.values)):
+        raise archive.ArchiveError(
+            f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
+        )
+    tensor = lambda values: torch.from_numpy(values.astype(np.float32)).to(device)
+    after = {name: before[name] + tensor(data[f"d{name}"].values * float(data[f"step_{name}"]))
+             for name in sentiment.MATRICES}  # fmt: skip
+    after |= {name: tensor(values) for name, values in zip(data.bias.values.tolist(), data.biases.values)}
+    after |= {f"readout.{name}": tensor(data[f"readout_{name}"].values[None]) for name in ("weight", "bias")}
+    sentiment.put(made, after)
+    return made.eval(), before, after
+
+
+def cut(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Dataset:
+    """W1, U2 and W2 cut as `unit` says: loss and accuracy (what, rank, split), and (split) of the network in full."""
     look = lambda: [sentiment.evaluate(made, held[split]) for split in SPLITS]
-    cut = [sentiment.against_rank(made, before, unit["ranks"], what, look) for what in unit["what"]]
-    found = np.array(cut, np.float32)  # what, rank, split, (loss, accuracy)
-    full = np.array(look(), np.float32)
-    dims = ("what", "rank", "split")
-    return xr.Dataset(
-        {
-            "loss_at_rank": (dims, found[..., 0]),
-            "accuracy_at_rank": (dims, found[..., 1]),
-            "loss": (("split",), full[:, 0]),
-            "accuracy": (("split",), full[:, 1]),
-        },
-        {"what": unit["what"], "rank": unit["ranks"], "split": list(SPLITS)},
-    )
+    cuts = [sentiment.against_rank(made, before, unit["ranks"], what, look) for what in unit["what"]]
+    found = np.array(cuts, np.float32)
+    full, dims = np.array(look(), np.float32), ("what", "rank", "split")
+    values = {"loss_at_rank": (dims, found[..., 0]), "accuracy_at_rank": (dims, found[..., 1])}
+    values |= {"loss": ("split", full[:, 0]), "accuracy": ("split", full[:, 1])}
+    return xr.Dataset(values, {"what": unit["what"], "rank": unit["ranks"], "split": list(SPLITS)})
 
 
-def of_rate(
-    unit: dict, whole: xr.Dataset, made: sentiment.Reader, before: dict, read: dict, labels: dict
-) -> xr.Dataset:
-    """A network of another rate: as it is, or with its `cuts` (dimensions of, cut) in place of its weights."""
-    whole = whole.expand_dims(part=[unit["part"]])
-    if unit["keep"]:
-        return whole
-    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in SPLITS}
-    on = {name: part.to(made.readout.weight.device) for name, part in before.items()}
-    found = cuts(made.eval(), on, held, unit).rename(rank="cut", what="of")
-    rest = whole.drop_dims(["row", "unit", "channel", "bias"])
-    return rest.drop_vars([f"step_{name}" for name in MATRICES]).merge(labelled({"network": unit}, found))
+def through(made: sentiment.Reader, before: dict, held: list[sentiment.Batch], ranks: list[int]) -> dict[str, list]:
+    """At one epoch: singular values of each change; accuracy in full, and with change and whole cut to each rank."""
+    after, right = sentiment.weights(made), lambda: sentiment.evaluate(made, held)[1]
+    return {
+        "values": [lowrank.singular_values(after[name] - before[name]).tolist() for name in sentiment.MATRICES],
+        "accuracy": right(),
+        "at_rank": [sentiment.against_rank(made, before, ranks, what, right) for what in BOTH],
+    }
 
 
-def probe(unit: dict, device: torch.device) -> xr.Dataset:
-    """One network without its start, or with another; how often few directions decide as all; the first gradient.
+def probe(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Dataset:
+    """A network without its start, or with another; how often few directions decide as all; the first gradient.
 
     Start and change of W1, U2 and W2 are meant, the rest stays as trained; another start is the same with its entries
-    shuffled.  The gradient of W2 is that of the untrained network, over some of the training sentences, evenly picked.
+    shuffled.  The gradient of W2 is that of the untrained network, over held["train"].
     """
-    made, before, after, held, _ = opened(unit, device)
-    where = ("probe", unit["network"]["kind"], unit["network"]["cell"], unit["network"]["sample"])
+    after, weight, gates = (
+        sentiment.weights(made),
+        made.cell.weight_hh_l1,
+        sentiment.CELLS[made.cell.mode.split("_")[0]],
+    )
+    label = ("probe", *(unit["network"][name] for name in ("kind", "cell", "sample")))
+    starts = {
+        "all": lambda name: before[name],
+        "the change alone": lambda name: torch.zeros_like(before[name]),
+        "another start": lambda name: lowrank.shuffle(before[name].cpu(), generator(*label, name)).to(weight.device),
+    }
     found = []
     for what in unit["without"]:
-        start = {
-            "all": lambda name: before[name],
-            "the change alone": lambda name: torch.zeros_like(before[name]),
-            "another start": lambda name: lowrank.shuffle(before[name].cpu(), generator(*where, name)).to(device),
-        }[what]
-        cut = {name: start(name) + after[name] - before[name] for name in sentiment.TRUNCATED}
-        sentiment.put(made, cut)
+        sentiment.put(made, {name: starts[what](name) + after[name] - before[name] for name in sentiment.TRUNCATED})
         found.append([sentiment.evaluate(made, held[split]) for split in SPLITS])
     sentiment.put(made, after)
+    logits = lambda split: torch.cat([made(batch.words, batch.lengths) for batch in held[split]])
     with torch.no_grad():
-        decide = lambda: torch.cat([made(batch.words, batch.lengths) for batch in held["test"]]) > 0
-        full = decide()
-        same = lambda: float((decide() == full).float().mean())
+        full = logits("test") > 0
+        same = lambda: float(((logits("test") > 0) == full).float().mean())
         agree = sentiment.against_rank(made, before, unit["ranks"], "change", same)
-    gates = sentiment.CELLS[unit["network"]["cell"]]
     sentiment.put(made, before)
-    labels = torch.cat([batch.labels for batch in held["train"]])
-    logits = torch.cat([made(batch.words, batch.lengths) for batch in held["train"]])
-    weight = made.cell.weight_hh_l1
-    (gradient,) = torch.autograd.grad(binary_cross_entropy_with_logits(logits, labels), weight)
+    loss = binary_cross_entropy_with_logits(logits("train"), torch.cat([batch.labels for batch in held["train"]]))
+    (gradient,) = torch.autograd.grad(loss, weight)
     U, s, _ = torch.linalg.svd(gradient.view(len(gates), -1, weight.shape[1]), full_matrices=False)
     readout = before["readout.weight"][0] / before["readout.weight"].norm()
-    data = xr.Dataset(
+    loss, accuracy = np.moveaxis(np.array(found, np.float32), -1, 0)
+    return xr.Dataset(
         {
-            "loss": (("without", "split"), np.array(found, np.float32)[..., 0]),
-            "accuracy": (("without", "split"), np.array(found, np.float32)[..., 1]),
-            "agreement": (("rank",), agree),
-            "gradient_norm": (("gate",), s.norm(dim=1).cpu()),
-            "gradient_ratio": (("gate",), (s[:, 1] / s[:, 0]).cpu()),
-            "gradient_cosine": (("gate",), (U[:, :, 0] @ readout).abs().cpu()),
+            "loss": (("without", "split"), loss),
+            "accuracy": (("without", "split"), accuracy),
+            "agreement": ("rank", agree),
+            "gradient_norm": ("gate", s.norm(dim=1).cpu()),
+            "gradient_ratio": ("gate", (s[:, 1] / s[:, 0]).cpu()),
+            "gradient_cosine": ("gate", (U[:, :, 0] @ readout).abs().cpu()),
         },
         {"without": unit["without"], "split": list(SPLITS), "rank": unit["ranks"], "gate": list(gates)},
     )
-    return labelled(unit, data).expand_dims(stage=[unit["network"]["kind"]])

@@ -1,13 +1,16 @@
 """Recurrent networks trained on film reviews, and how few directions their change needs (Schuessler et al. Figure 5).
 
-Kinds: `data` finds words and vectors; `networks` trains LSTMs by the paper's protocol, `matched` LSTMs, GRUs and RNNs
-until they know the training sentences as well as the paper's network did, `noise` LSTMs to the same point with word
-vectors that mean nothing.  `measures`, `matched-measures` and `noise-measures` cut each of them to every rank, `probes`
-takes their random start away.  `rates` trains LSTMs as `networks`, at a tenth to a twentieth of the published learning
-rate, whose training curve is not the published one; `rates-measures` cuts those whose weights are kept.
+`sentiment-data` finds words and vectors; `networks` trains LSTMs by the paper's protocol, `matched` LSTMs, GRUs and
+RNNs until they know the training sentences as well as the paper's network did, `noise` LSTMs to the same point with
+word vectors that mean nothing, and `rates` as `networks` at a tenth to a twentieth of the published learning rate,
+whose training curve is not the published one.  `measures` cut each of them to every rank, `probes` take their random
+start away.
+
+The rate that fits is chosen by the training curve of Figure 5's network alone, before any spectrum is seen: the least
+mean over samples of |ln(epoch of .6 / 27.5)| + |ln((1 - accuracy) / .16)| + |ln(loss / .37)|, with the first epoch of
+training accuracy above .6 (figure: 25 to 30), and accuracy and loss of training at epoch 500.
 """
 
-import hashlib
 import io
 import json
 import time
@@ -18,70 +21,84 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from torch.nn.utils.rnn import pad_sequence
 
 from .. import archive, corpus, sentiment
-from ..seeds import seed
-from ..sentiment import MATRICES
-from . import Experiment, fetch, scale, words
+from . import Experiment, experiment, fetch, reading, words
 from . import path as where
+from . import scale as scale_of
 
+STAGES = {  # cell, part of the learning rate, and how many networks at each scale: more where two cuts differ by little
+    "networks": [("LSTM", 1, {"paper": 3, "lite": 1, "smoke": 2})],
+    "matched": [
+        ("LSTM", 1, {"paper": 6, "lite": 1, "smoke": 2}),
+        ("GRU", 1, {"paper": 3, "lite": 1, "smoke": 2}),
+        ("RNN", 1, {"paper": 3, "lite": 1, "smoke": 2}),
+    ],
+    "noise": [("LSTM", 1, {"paper": 3, "lite": 1, "smoke": 1})],
+    "rates": [
+        ("LSTM", 16, {"paper": 5}),
+        ("LSTM", 10, {"paper": 3, "lite": 1, "smoke": 1}),
+        ("LSTM", 20, {"paper": 3, "smoke": 1}),
+    ],
+}
+WHOLE = {"paper": 16, "lite": 10, "smoke": 10}  # networks of this part are kept whole, of the others what they do
 SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
-    "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "samples": 3},
-    "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "samples": 1},
-    "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "samples": 2},
+    "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "epochs": 500},
+    "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "epochs": 10},
+    "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "epochs": 4},
 }
-LSTMS = {  # more where the two cuts differ by little, fewer where one tells
-    "matched": {"paper": 6, "lite": 1, "smoke": 2},
-    "noise": {"paper": 3, "lite": 1, "smoke": 1},
-}
-EPOCHS = {"paper": 500, "lite": 10, "smoke": 4}
-UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x EPOCHS at most
-SNAPSHOTS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500)
-RANKS_THROUGH = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50)  # at every snapshot
-NETWORK = {"optimiser": "adam", "dropout": 0.5, "bucket": sentiment.BUCKET, "ranks_through": list(RANKS_THROUGH)}
+UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x epochs at most
+SNAPSHOTS = [0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500]
+RANKS_THROUGH = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50]  # at every snapshot
+NETWORK = {"optimiser": "adam", "dropout": 0.5, "bucket": sentiment.BUCKET, "ranks_through": RANKS_THROUGH}
+TRUNCATED = {"truncated": list(sentiment.TRUNCATED)}
+WHAT, WITHOUT = ["change", "whole", "gates"], ["all", "the change alone", "another start"]
 SAVE_EVERY = 60.0  # seconds between checkpoints
-WHAT = ("change", "whole", "gates")
-WITHOUT = ("all", "the change alone", "another start")
 
 
-def units(kind: str, scale: str) -> list[dict]:
-    """Settings of every unit of one kind: the words, or a network each."""
-    size = {name: value for name, value in SIZE[scale].items() if name != "samples"} | {"scale": scale}
-    words = {"kind": "data", "unit": "words", "corpus": size["corpus"]}
-    words |= {"dimension": corpus.DIMENSION, "norm": corpus.GLOVE_NORM}  # of the vectors
-    if kind == "data":
-        return [words]
-    if kind == "probes":
-        stages = [network for stage in ("networks", "matched") for network in units(stage, scale)]
-        return [
-            {"kind": kind, "unit": f"{network['kind']}_{network['unit']}", "scale": scale, "ranks": [2, 5, 10]}
-            | {"sentences": 600, "without": list(WITHOUT), "truncated": list(sentiment.TRUNCATED), "network": network}
-            for network in stages
-        ]
-    cut = {"ranks": ranks(size["hidden"]), "what": list(WHAT), "truncated": list(sentiment.TRUNCATED)}
-    if kind.endswith("measures"):
-        measured = {"kind": kind, "scale": scale} | cut
-        stage = "networks" if kind == "measures" else kind.removesuffix("-measures")
-        whole = [network for network in units(stage, scale) if network.get("keep", True)]
-        return [measured | {"unit": network["unit"], "network": network} for network in whole]
-    stop = NETWORK | {"kind": kind, "epochs": EPOCHS[scale]}
-    if kind in ("networks", "rates"):
-        stop |= {"snapshots": list(SNAPSHOTS)}
-    if kind == "rates":
-        from .rates import units as rates
+def text(scale: str) -> dict:
+    """Settings of the words: corpus, and channels and mean norm of the vectors."""
+    vectors = {"dimension": corpus.DIMENSION, "norm": corpus.GLOVE_NORM}
+    return {"kind": "data", "unit": "words", "corpus": SIZE[scale]["corpus"]} | vectors
 
-        return rates(scale, {"cell": "LSTM", "words": words} | size | stop, cut)
-    if kind != "networks":
-        stop |= {"epochs": 5 * EPOCHS[scale], "until": UNTIL[scale]}
-    if kind == "noise":
-        stop |= {"vectors": "noise"}
-    number = dict.fromkeys(sentiment.CELLS if kind == "matched" else ("LSTM",), SIZE[scale]["samples"])
-    number |= {"LSTM": LSTMS[kind][scale]} if kind in LSTMS else {}
-    return [
-        {"unit": f"{cell}_s{sample}", "cell": cell, "sample": sample, "words": words} | size | stop
-        for cell, many in number.items()
-        for sample in range(many)
-    ]
+
+def cuts(scale: str) -> dict:
+    """Ranks to cut to: every one up to 40, then coarser, and all; and what is cut."""
+    hidden, chosen = SIZE[scale]["hidden"], (*range(41), *range(42, 64, 2), *range(64, 128, 8), *range(128, 256, 16))
+    return TRUNCATED | {"ranks": [*(rank for rank in chosen if rank < hidden), hidden], "what": WHAT}
+
+
+def networks(kind: str, scale: str) -> list[dict]:
+    """Settings of the networks of a stage."""
+    size = SIZE[scale]
+    stop = {"snapshots": SNAPSHOTS} if kind in ("networks", "rates") else {"until": UNTIL[scale]}
+    stop |= {"epochs": 5 * size["epochs"]} if "until" in stop else {}
+    stop |= {"vectors": "noise"} if kind == "noise" else {}
+    made = []
+    for cell, part, many in STAGES[kind]:
+        one = NETWORK | size | stop | {"kind": kind, "scale": scale, "cell": cell, "words": text(scale)}
+        if kind == "rates":
+            one |= {"part": part, "lr": size["lr"] / part, "keep": part == WHOLE[scale]}
+            one |= {} if one["keep"] else cuts(scale)
+        made += [one | {"sample": sample} for sample in range(many.get(scale, 0))]
+    return made
+
+
+def kept_whole(kind: str, scale: str) -> list[dict]:
+    """Units of a stage whose weights are kept."""
+    return [unit for unit in experiment(f"sentiment-{kind}").units(scale) if unit.get("keep", True)]
+
+
+def measured(kind: str, stage: str, scale: str) -> list[dict]:
+    """Settings of the cuts of every network of a stage."""
+    return [{"kind": kind, "scale": scale, "network": unit} | cuts(scale) for unit in kept_whole(stage, scale)]
+
+
+def probed(scale: str) -> list[dict]:
+    """Settings of the probes of networks by the paper's protocol and of matched ones."""
+    own = {"kind": "probes", "scale": scale, "ranks": [2, 5, 10], "sentences": 600, "without": WITHOUT} | TRUNCATED
+    return [own | {"network": unit} for stage in ("networks", "matched") for unit in kept_whole(stage, scale)]
 
 
 def work(unit: dict) -> float:
@@ -94,80 +111,77 @@ def work(unit: dict) -> float:
     return each * (0.4 * len(unit["ranks"]) if "network" in unit else epochs)
 
 
-def ranks(hidden: int) -> list[int]:
-    """Ranks to cut to: every one up to 40, then coarser, and all."""
-    return sorted({r for r in (*range(41), *range(42, 64, 2), *range(64, 128, 8), *range(128, 256, 16)) if r < hidden}
-                  | {hidden})  # fmt: skip
+def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, reading.Held, xr.Dataset]:
+    """The network of a unit, its weights before, batches by split (of training `sentences`, evenly), the words."""
+    network = unit["network"]
+    made, before, _ = reading.restore(network, fetch(f"sentiment-{network['kind']}", network, unit["scale"]), device)
+    kept = words.kept(network["words"], unit["scale"])
+    read, labels = words.sentences(kept, device)
+    some = np.linspace(0, len(read["train"]) - 1, unit.get("sentences", 0)).astype(int)  # they come sorted by label
+    read["train"], labels["train"] = [read["train"][i] for i in some], labels["train"][some]
+    held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in read if read[split]}
+    return made, before, held, kept
 
 
-def compute(unit: dict, device: torch.device) -> xr.Dataset:
-    """One unit, labelled by cell and sample."""
-    if unit["kind"] == "data":
-        return words.find(unit)
-    if "network" in unit:
-        from . import reading  # which reads the networks of this module
-
-        return (reading.probe if unit["kind"] == "probes" else reading.measure)(unit, device)
-    return train(unit, device)
+def measure(unit: dict, device: torch.device) -> xr.Dataset:
+    """A kept network cut to every rank."""
+    made, before, held, kept = opened(unit, device)
+    vectors = unit["network"].get("vectors", str(kept.vectors.values))
+    return labelled(reading.cut(made, before, held, unit).assign(corpus=kept.corpus, vectors=vectors), unit["network"])
 
 
-def reader(unit: dict, data: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor]]:
-    """The network of a unit before training, and its weights."""
-    vectors = words.noise(data) if unit.get("vectors") == "noise" else words.vectors(data)
-    made = sentiment.Reader(vectors, unit["cell"], unit["hidden"], unit["dropout"])
-    return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
+def probe(unit: dict, device: torch.device) -> xr.Dataset:
+    """A kept network without its start, and more of `reading.probe`."""
+    found = reading.probe(*opened(unit, device)[:3], unit)
+    return labelled(found, unit["network"] | {"stage": unit["network"]["kind"]})
 
 
-def digest(before: dict[str, torch.Tensor]) -> str:
-    """What initial weights are held to: the start of the SHA-256 of all of them, as float32."""
-    return hashlib.sha256(b"".join(part.numpy().tobytes() for part in before.values())).hexdigest()[:16]
+def labelled(data: xr.Dataset, network: dict) -> xr.Dataset:
+    """Results with the labels of their network."""
+    return data.expand_dims({name: [network[name]] for name in ("stage", "part", "cell", "sample") if name in network})
 
 
 def train(unit: dict, device: torch.device) -> xr.Dataset:
     """One network; goes on from the checkpoint beside the results if there is one of the same settings."""
     data = words.kept(unit["words"], unit["scale"])
-    made, before = reader(unit, data)
-    made.to(device)
+    made, before = reading.reader(unit, data, device)
     read, labels = words.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
+    optimiser = sentiment.adam(made, unit["lr"])
+    few = [rank for rank in unit["ranks_through"] if rank <= unit["hidden"]]
     path = archive.checkpoint(where(f"sentiment-{unit['kind']}", unit, unit["scale"]))
     of = {"unit": json.dumps(unit, sort_keys=True), "words": words.digest(data)}
-    found = resume(path, of)
-    course, snapshots, spent = None, {}, 0.0
-    if found:
+    history, snapshots, spent = [], {}, 0.0
+    if found := resume(path, of):
         sentiment.put(made, found["weights"])
-        course, snapshots, spent = sentiment.Course(*found["course"]), found["snapshots"], found["seconds"]
+        _, state, history = found["course"]
+        optimiser.load_state_dict(state)
+        snapshots, spent = found["snapshots"], found["seconds"]
     began = saved = time.monotonic()
-
-    def each(course: sentiment.Course) -> None:
-        nonlocal saved
-        if "snapshots" in unit and course.epoch in (*unit["snapshots"], unit["epochs"]):
-            snapshots[course.epoch] = snapshot(made, before, held, unit["ranks_through"])
+    how = {"label": ("sentiment", unit["cell"], unit["hidden"], unit["sample"]), "until": unit.get("until", np.inf)}
+    how |= {name: unit[name] for name in ("epochs", "batch", "bucket")}
+    for epoch in sentiment.train(made, optimiser, read, labels, history, **how):
+        if "snapshots" in unit and epoch in (*unit["snapshots"], unit["epochs"]):
+            snapshots[epoch] = reading.through(made, before, held, few)
         if time.monotonic() - saved > SAVE_EVERY:
-            save(path, of, made, course, snapshots, spent + time.monotonic() - began)
+            state = of | {"weights": sentiment.weights(made), "course": (epoch, optimiser.state_dict(), history)}
+            save(path, state | {"snapshots": snapshots, "seconds": spent + time.monotonic() - began})
             saved = time.monotonic()
-
-    history = sentiment.train(
-        made, read, labels, **{name: unit[name] for name in ("epochs", "lr", "batch", "bucket")},
-        label=("sentiment", unit["cell"], unit["hidden"], unit["sample"]), course=course, each=each,
-        until=unit.get("until"),
-    )  # fmt: skip
-    snapshots = snapshots or {len(history) - 1: snapshot(made, before, held, unit["ranks_through"])}
-    result = kept_network(unit, data, before, sentiment.weights(made), history, snapshots)
-    if "part" in unit:
-        from . import reading
-
-        result = reading.of_rate(unit, result, made, before, read, labels)
-    return result.assign_attrs(seconds=spent)
+    snapshots = snapshots or {len(history) - 1: reading.through(made, before, held, few)}
+    if unit.get("keep", True):
+        found = reading.pack(before, sentiment.weights(made))
+    else:  # a cut has other ranks here than those through training
+        held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in reading.SPLITS}
+        found = reading.cut(made, before, held, unit).rename(rank="cut", what="of")
+    about = {"words_digest": words.digest(data), "before_digest": reading.digest(before), "corpus": data.corpus}
+    found = found.assign(course(history, snapshots, few)).assign(about)
+    found = found.assign(vectors=unit.get("vectors", str(data.vectors.values)))
+    return labelled(found, unit).assign_attrs(seconds=spent)
 
 
-def save(
-    path: Path, of: dict, made: sentiment.Reader, course: sentiment.Course, snapshots: dict, seconds: float
-) -> None:
+def save(path: Path, state: dict) -> None:
     """Keep what a training goes on from, whole or not at all."""
-    buffer = io.BytesIO()
-    state = of | {"weights": sentiment.weights(made), "course": tuple(course)}
-    torch.save(state | {"snapshots": snapshots, "seconds": seconds}, buffer)
+    torch.save(state, buffer := io.BytesIO())
     archive.write_bytes(path, buffer.getvalue())
 
 
@@ -189,118 +203,59 @@ def resume(path: Path, of: dict) -> dict | None:
     return state
 
 
-def snapshot(made: sentiment.Reader, before: dict, held: list[sentiment.Batch], ranks: list[int]) -> dict[str, list]:
-    """Singular values of each matrix's change; accuracy in full, and with change and whole cut to a few ranks."""
-    after = {name: part.cpu() for name, part in sentiment.weights(made).items()}
-    on = {name: part.to(made.readout.weight.device) for name, part in before.items()}
-    few = [rank for rank in ranks if rank <= made.cell.hidden_size]
-    right = lambda: sentiment.evaluate(made, held)[1]
-    return {
-        "values": [torch.linalg.svdvals(after[name] - before[name]).tolist() for name in MATRICES],
-        "accuracy": right(),
-        "at_rank": [sentiment.against_rank(made, on, few, what, right) for what in WHAT[:2]],
-    }
-
-
-def kept_network(unit: dict, data: xr.Dataset, before: dict, after: dict, history: list, snapshots: dict) -> xr.Dataset:
-    """What is kept of one training: the course, and the change of every matrix in steps of 1/32767 of its largest."""
-    hidden, cell = unit["hidden"], unit["cell"]
-    after = {name: part.cpu() for name, part in after.items()}
-    held, dims = {}, {"U1": ("row", "channel"), "W1": ("row", "unit"), "U2": ("row", "unit"), "W2": ("row", "unit")}
-    for name, dim in dims.items():
-        change = after[name] - before[name]
-        step = float(change.abs().max()) / 32767
-        held[f"d{name}"] = (dim, np.round((change / step).numpy()))
-        held[f"step_{name}"] = ((), step)
-    biases = [name for name in after if "bias" in name and "readout" not in name]
-    most = max(len(values) for values in next(iter(snapshots.values()))["values"])
-    mode = np.full((len(snapshots), len(dims), most), np.nan, np.float32)
-    for i, taken in enumerate(snapshots.values()):
-        for j, values in enumerate(taken["values"]):
-            mode[i, j, : len(values)] = values
-    few = [rank for rank in unit["ranks_through"] if rank <= hidden]
-    held |= {
-        "biases": (("bias", "row"), torch.stack([after[name] for name in biases]).numpy()),
-        "readout_weight": (("unit",), after["readout.weight"][0].numpy()),
-        "readout_bias": ((), float(after["readout.bias"])),
-        "history": (("epoch", "measured"), np.array(history, np.float32)),
-        "course_values": (("snapshot", "matrix", "mode"), mode),
-        "course_accuracy": (("snapshot",), [taken["accuracy"] for taken in snapshots.values()]),
-        "course_accuracy_at_rank": (("snapshot", "what", "rank"), [taken["at_rank"] for taken in snapshots.values()]),
-        "before_digest": ((), digest(before)),
-        "words_digest": ((), words.digest(data)),
-        "corpus": ((), str(data.corpus.values)),
-        "vectors": ((), unit.get("vectors", str(data.vectors.values))),
-    }
-    coords = {
-        "bias": biases,
-        "row": np.arange(len(after["W1"])),
-        "unit": np.arange(hidden),
-        "channel": np.arange(after["U1"].shape[1]),
-        "epoch": np.arange(len(history)),
-        "measured": ["training loss", "training accuracy", "validation loss", "validation accuracy"],
-        "snapshot": list(snapshots),
-        "matrix": list(dims),
-        "mode": np.arange(1, most + 1),
-        "what": list(WHAT[:2]),
-        "rank": few,
-    }
-    result = xr.Dataset(held, coords).expand_dims(cell=[cell], sample=[unit["sample"]])
-    for name in dims:
-        result[f"d{name}"].encoding["dtype"] = "int16"
-    return result
+def course(history: list, snapshots: dict[int, dict], ranks: list[int]) -> xr.Dataset:
+    """What is kept of a training: its history, and what was seen of the network at some epochs."""
+    values = [pad_sequence([torch.tensor(one) for one in taken["values"]], True, torch.nan)
+              for taken in snapshots.values()]  # fmt: skip
+    return xr.Dataset(
+        {
+            "history": (("epoch", "measured"), np.array(history, np.float32)),
+            "course_values": (("snapshot", "matrix", "mode"), torch.stack(values).numpy()),
+            "course_accuracy": ("snapshot", [taken["accuracy"] for taken in snapshots.values()]),
+            "course_accuracy_at_rank": (
+                ("snapshot", "what", "rank"),
+                [taken["at_rank"] for taken in snapshots.values()],
+            ),
+        },
+        {
+            "epoch": np.arange(len(history)),
+            "measured": ["training loss", "training accuracy", "validation loss", "validation accuracy"],
+            "snapshot": list(snapshots),
+            "matrix": list(sentiment.MATRICES),
+            "mode": np.arange(1, values[0].shape[1] + 1),
+            "what": reading.BOTH,
+            "rank": ranks,
+        },
+    )
 
 
 def network(
     cell: str, sample: int, kind: str = "matched", at: str | None = None
-) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+) -> tuple[sentiment.Reader, dict, dict]:
     """A trained network ready to read, its weights before and after; computed first if it is not kept.
 
-    kind: "networks" (the paper's protocol), "matched" or "noise"
-    Raises ValueError if there is no such network, ArchiveError if initial weights or words are not what they were.
+    kind: "networks" (the paper's protocol), "matched", "noise" or "rates" (the rate that fits)
+    Raises ValueError if there is no such network, ArchiveError as `restore`.
     """
-    at = scale(at)
-    chosen = [unit for unit in units(kind, at) if (unit["cell"], unit["sample"]) == (cell, sample)]
-    if not chosen:
-        there = ", ".join(unit["unit"] for unit in units(kind, at))
+    at = scale_of(at)
+    chosen = {(unit["cell"], unit["sample"]): unit for unit in kept_whole(kind, at)}
+    if (cell, sample) not in chosen:
+        there = ", ".join(unit["unit"] for unit in chosen.values())
         raise ValueError(f"no network with cell {cell!r} and sample {sample} at scale {at}; there are {there}")
-    return restore(chosen[0], fetch(f"sentiment-{kind}", chosen[0], at))
+    unit = chosen[cell, sample]
+    return reading.restore(unit, fetch(f"sentiment-{kind}", unit, at))
 
 
-def restore(unit: dict, kept: xr.Dataset) -> tuple[sentiment.Reader, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """A network of a unit from what was kept of it: ready to read, and its weights before and after."""
-    read = words.kept(unit["words"], unit["scale"])
-    made, before = reader(unit, read)
-    data = kept.sel({name: unit[name] for name in ("cell", "sample", "part") if name in unit})
-    if words.digest(read) != str(data.words_digest.values):
-        raise archive.ArchiveError(
-            f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "
-            f"kept now ({read.corpus.values}, {read.vectors.values}): move its results away"
-        )
-    if (found := digest(before)) != (wanted := str(data.before_digest.values)):
-        raise archive.ArchiveError(
-            f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
-        )
-    tensor = lambda values: torch.from_numpy(values.astype(np.float32))
-    after = {name: before[name] + tensor(data[f"d{name}"].values * float(data[f"step_{name}"])) for name in MATRICES}
-    after |= {name: tensor(data.biases.sel(bias=name).values) for name in data.bias.values.tolist()}
-    after |= {
-        "readout.weight": tensor(data.readout_weight.values[None]),
-        "readout.bias": tensor(data.readout_bias.values[None]),
-    }
-    sentiment.put(made, after)
-    return made.eval(), before, after
-
-
+SAMPLE, CUT = "{cell}_s{sample}", "{network[unit]}"  # names of files
 EXPERIMENTS = {
-    "sentiment-data": Experiment(partial(units, "data"), "{unit}", compute, work),
-    "sentiment-networks": Experiment(partial(units, "networks"), "{unit}", compute, work),
-    "sentiment-measures": Experiment(partial(units, "measures"), "{unit}", compute, work),
-    "sentiment-matched": Experiment(partial(units, "matched"), "{unit}", compute, work),
-    "sentiment-matched-measures": Experiment(partial(units, "matched-measures"), "{unit}", compute, work),
-    "sentiment-noise": Experiment(partial(units, "noise"), "{unit}", compute, work),
-    "sentiment-noise-measures": Experiment(partial(units, "noise-measures"), "{unit}", compute, work),
-    "sentiment-probes": Experiment(partial(units, "probes"), "{unit}", compute, work),
-    "sentiment-rates": Experiment(partial(units, "rates"), "{unit}", compute, work),
-    "sentiment-rates-measures": Experiment(partial(units, "rates-measures"), "{unit}", compute, work),
+    "sentiment-data": Experiment(lambda scale: [text(scale)], "words", words.find, work),
+    "sentiment-networks": Experiment(partial(networks, "networks"), SAMPLE, train, work),
+    "sentiment-measures": Experiment(partial(measured, "measures", "networks"), CUT, measure, work),
+    "sentiment-matched": Experiment(partial(networks, "matched"), SAMPLE, train, work),
+    "sentiment-matched-measures": Experiment(partial(measured, "matched-measures", "matched"), CUT, measure, work),
+    "sentiment-noise": Experiment(partial(networks, "noise"), SAMPLE, train, work),
+    "sentiment-noise-measures": Experiment(partial(measured, "noise-measures", "noise"), CUT, measure, work),
+    "sentiment-probes": Experiment(probed, "{network[kind]}_{network[unit]}", probe, work),
+    "sentiment-rates": Experiment(partial(networks, "rates"), "{cell}_1-{part}_s{sample}", train, work),
+    "sentiment-rates-measures": Experiment(partial(measured, "rates-measures", "rates"), CUT, measure, work),
 }

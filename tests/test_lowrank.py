@@ -58,19 +58,39 @@ def test_loss_against_rank_equals_one_matrix_at_a_time():
     torch.testing.assert_close(found[3], evaluate(before + change))
 
 
-def test_functional_rank_is_the_first_below_the_threshold():
-    curves = torch.tensor([
-        [1.0, 1.0, 2.0, 1.0, 4.0],  # in units of the first: 2, never, first is worse later, exactly 5 %, immediately
-        [0.5, 0.9, 9.0, 0.05, 0.1],
-        [0.04, 0.06, 0.5, 0.05, 9.0],
-        [0.2, 0.2, 0.099, 0.049, 0.0],
-        [0.01, 0.1, 1.0, 0.9, 0.0],
-    ])  # fmt: skip
-    found = lowrank.functional_rank(curves)
-    torch.testing.assert_close(found, torch.tensor([2, torch.nan, 3, 3, 1], dtype=torch.float64), equal_nan=True)
-    torch.testing.assert_close(lowrank.functional_rank(3.7 * curves), found, equal_nan=True)
-    assert lowrank.functional_rank(curves[:, 1], threshold=0.07) == 2
+CURVES = torch.tensor([
+    [1.0, 1.0, 2.0, 1.0, 4.0],  # in units of the first: 2, never, a dip that rises again, exactly 5 %, immediately
+    [0.5, 0.9, 0.05, 0.05, 0.1],
+    [0.04, 0.06, 0.5, 0.05, 0.1],
+    [0.04, 0.2, 0.099, 0.049, 0.0],
+    [0.01, 0.1, 0.09, 0.04, 0.0],
+])  # fmt: skip
+
+
+@pytest.mark.parametrize("ranks", [[0, 1, 2, 3, 4], [0, 5, 10, 20, 40]])
+@pytest.mark.parametrize(("first", "places"), [(False, [2, None, 3, 3, 1]), (True, [2, None, 1, 3, 1])])
+def test_functional_rank_is_the_rank_from_which_on_the_loss_stays_below_or_the_first_below(ranks, first, places):
+    wanted = torch.tensor([torch.nan if place is None else ranks[place] for place in places], dtype=torch.float64)
+    found = lowrank.functional_rank(CURVES, ranks, first=first)
+    torch.testing.assert_close(found, wanted, equal_nan=True)
+    torch.testing.assert_close(lowrank.functional_rank(3.7 * CURVES, ranks, first=first), found, equal_nan=True)
+    if ranks[1] == 1:
+        torch.testing.assert_close(lowrank.functional_rank(CURVES.numpy(), first=first), found, equal_nan=True)
+    assert lowrank.functional_rank(CURVES[:, 1], ranks, threshold=0.101, first=True) == ranks[2]
     assert lowrank.functional_rank(torch.tensor([torch.nan, 0.0])).isnan()
+
+
+@pytest.mark.parametrize(
+    ("ranks", "says"),
+    [
+        ([0, 1], "number of ranks for 5 losses is 2"),
+        ([1, 2, 3, 4, 5], "must start at 0"),
+        ([0, 2, 1, 3, 4], "and rise"),
+    ],
+)
+def test_ranks_that_do_not_fit_their_losses_are_named(ranks, says):
+    with pytest.raises(ValueError, match=says):
+        lowrank.functional_rank(CURVES, ranks)
 
 
 def test_shuffle_keeps_the_entries_of_each_matrix_and_nothing_else():

@@ -137,7 +137,7 @@ def test_the_chain_is_the_network_whose_hidden_layers_are_orthogonal():
         (lambda: pathways.train([], M, epochs=1), "number of pathways is 0"),
         (
             lambda: pathways.train([net((2,))[0], net((2,))[0][:1]], M, epochs=1),
-            r"width of the output of pathway 1 is 30, but must be finite and at least 15 and at most 15",
+            "width of the output of pathway 1 is 30, but must be finite and exactly 15",
         ),
         (
             lambda: pathways.train(net((2,)), M, epochs=1, phi="sine"),

@@ -1,43 +1,77 @@
 """The public edge: what a function is given is checked here before any work, with one sentence that names it.
 
-Every check raises ValueError: "<name> is <value>, but must be <what is allowed>".
+Every check raises ValueError: "<name> is <value>, but must be <what is allowed>", and gives back what is worked with.
 """
 
-from collections.abc import Container
+import functools
+from collections.abc import Callable, Collection
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
 import torch
+from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64)  # in half precision a small step does not move a weight
 
 
-def number(name: str, value: Any, low=-inf, high=inf, *, above=-inf, below=inf, whole: bool = False) -> Any:
+def number(name: str, value: Any, low=-inf, high=inf, *, above=-inf, below=inf, whole=False, unit: str = "") -> Any:
     """A finite number in a range, also one of NumPy or a tensor of one element, as Python's own."""
     plain = value.item() if getattr(value, "ndim", None) == 0 else value
     good = isinstance(plain, Integral if whole else Real) and isfinite(plain)
     if not (good and low <= plain <= high and above < plain < below):
         bounds = {"at least": low, "at most": high, "above": above, "below": below}
+        bounds = {"exactly": low} if low == high else bounds
         said = [f"{word} {bound:g}" for word, bound in bounds.items() if isfinite(bound)]
-        raise ValueError(
-            f"{name} is {plain!r}, but must be {' and '.join(['a whole number' if whole else 'finite', *said])}"
-        )
+        wanted = " and ".join(["a whole number" if whole else "finite", *said]) + unit
+        raise ValueError(f"{name} is {plain!r}, but must be {wanted}")
     return plain
 
 
-def one_of(name: str, value: Any, allowed: Container) -> Any:
+def euler_step(dt: Any, name: str = "Euler step dt") -> float:
+    """An Euler step, one rule for tasks and networks."""
+    return number(name, dt, 1e-3, 1, unit=" neuronal time constants")
+
+
+def one_of(name: str, value: Any, allowed: Collection) -> Any:
     """A value that is allowed."""
     if value not in allowed:
         raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(map(str, allowed))}")
     return value
 
 
+def tensor(name: str, value: Any, *axes: str, widen: bool = False, **known: int) -> Tensor:
+    """A tensor of float32 or float64, also from an array, its axes as in `shape`; `widen` makes float32 of others."""
+    value = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    value = value.float() if widen and value.dtype not in FLOATS and not value.is_complex() else value
+    one_of(f"dtype of {name}", value.dtype, FLOATS)
+    if axes:
+        shape(name, value, *axes, **known)
+    return value
+
+
 def shape(name: str, array: Any, *axes: str, **known: int) -> dict[str, int]:
-    """Sizes by the names of the axes, none empty; a name that is known, or comes twice, has one size."""
-    found = dict(known)
-    fits = array.ndim == len(axes) and 0 not in array.shape
-    if not (fits and all(found.setdefault(axis, size) == size for axis, size in zip(axes, array.shape, strict=True))):
+    """Sizes by the names of the axes, none empty; a name that is known, or comes twice, has one size.
+
+    A first name "..." stands for any number of axes.
+    """
+    sizes, found = tuple(array.shape), dict(known)
+    named = axes[1:] if axes[0] == "..." else axes
+    last = sizes[len(sizes) - len(named) :] if axes[0] == "..." else sizes
+    fits = len(last) == len(named) and 0 not in sizes
+    if not (fits and all(found.setdefault(axis, size) == size for axis, size in zip(named, last, strict=True))):
         wanted = ", ".join(str(known.get(axis, axis)) for axis in axes)
-        raise ValueError(f"shape of {name} is {tuple(array.shape)}, but must be ({wanted}), no axis empty")
+        raise ValueError(f"shape of {name} is {sizes}, but must be ({wanted}), no axis empty")
     return found
+
+
+def whole_precision(function: Callable) -> Callable:
+    """The function with gradients and without autocast, whatever mode its caller is in."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        off = (torch.autocast(kind, enabled=False) for kind in ("cpu", "cuda"))
+        with torch.inference_mode(False), torch.enable_grad(), next(off), next(off):
+            return function(*args, **kwargs)
+
+    return run

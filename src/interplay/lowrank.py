@@ -1,10 +1,13 @@
 """How much of a change of connectivity fits in a few directions.  Works on any matrix pair (before, after).
 
-Matrices are (..., N, N) tensors, dimensionless; `change` is after minus before.  Definitions: Schuessler et al. 2020.
+Matrices are (..., N, M), square where eigenvalues are asked for, dimensionless; `change` is after minus before.  Arrays
+and half precision are taken as float32 (float64 stays).  Definitions: Schuessler et al. 2020.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,37 +15,38 @@ from . import edge
 
 
 def singular_values(matrix: Tensor) -> Tensor:
-    """Singular values, largest first: (..., N)."""
-    return torch.linalg.svdvals(matrix)
+    """Singular values, largest first: (..., min(N, M))."""
+    return torch.linalg.svdvals(edge.tensor("matrix", matrix, "...", "N", "M", widen=True))
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:
     """Eigenvalues, largest modulus first: (..., N), complex."""
-    values = torch.linalg.eigvals(matrix)
+    values = torch.linalg.eigvals(edge.tensor("matrix", matrix, "...", "N", "N", widen=True))
     return values.gather(-1, values.abs().argsort(-1, descending=True))
 
 
 def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Left and right (..., N, rank), with left @ right^T the best approximation of `change` of that rank.
+    """Left (..., N, rank) and right (..., M, rank), left @ right^T the best approximation of `change` of that rank.
 
-    Raises ValueError for a rank below 0 or above N.
+    Raises ValueError for a rank below 0 or above min(N, M), or a change that is no matrix.
     """
+    change = edge.tensor("change", change, "...", "N", "M", widen=True)
     edge.number("rank", rank, 0, min(change.shape[-2:]), whole=True)
     U, s, Vh = torch.linalg.svd(change, full_matrices=False)
     return U[..., :rank] * s[..., None, :rank], Vh[..., :rank, :].mT
 
 
 def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Tensor]:
-    """The factors as whole numbers up to `top`, small to keep: left, right (..., N, rank) int16, scale ().
+    """The factors as whole numbers up to `top`, small to keep: left, right (..., N or M, rank) int16, scale ().
 
     `change` is scale * left @ right^T, to its truncation and a rounding; the singular values are shared out evenly, so
     that one step of rounding serves all factors, and the many weak ones take few bits.  Errors as in `factors`.
     """
     left, right = factors(change, rank)
     root = left.norm(dim=-2, keepdim=True).sqrt()
-    halves = (left / root.clamp(min=torch.finfo(change.dtype).tiny), right * root)
+    halves = (left / root.clamp(min=torch.finfo(left.dtype).tiny), right * root)
     step = max(float(half.abs().max()) if rank else 0.0 for half in halves) / top or 1.0
-    return *((half / step).round().to(torch.int16) for half in halves), change.new_tensor(step**2)
+    return *((half / step).round().to(torch.int16) for half in halves), left.new_tensor(step**2)
 
 
 def unpack(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
@@ -64,23 +68,43 @@ def loss_against_rank(
     evaluate: loss of stacked matrices (rank, ..., N, N) -> (rank, ...), called once for all ranks together
     Raises ValueError for a rank below 0 or above N.
     """
-    left, right = factors(change, min(change.shape[-2:]))
+    left, right = factors(change, min(np.shape(change)[-2:]))
     ranks = [edge.number("rank", rank, 0, left.shape[-1], whole=True) for rank in ranks]
     return evaluate(torch.stack([before + left[..., :rank] @ right[..., :rank].mT for rank in ranks]))
 
 
-def functional_rank(loss: Tensor, threshold: float = 0.05) -> Tensor:
-    """Smallest R whose loss is below `threshold` times the loss at R = 0; NaN if none is: (...).
+def functional_rank(
+    loss: Tensor, ranks: Sequence[int] | None = None, threshold: float = 0.05, *, first: bool = False
+) -> Tensor:
+    """Smallest of the ranks from which on the loss stays below `threshold` times that of rank 0; NaN if none: (...).
 
-    loss: (rank, ...), for R = 0, 1, 2, ...; the reference keeps the trained input and readout
+    loss : (rank, ...), at the increasing `ranks`, the first of them 0; default 0, 1, 2, ...
+    first: instead the first rank that is below, as in the figures of Schuessler et al. 2020: an accidental dip counts
+    Raises ValueError for ranks that are not as many as losses, do not start at 0 or do not rise.
     """
-    solved = loss < threshold * loss[0]
-    first = solved.to(torch.float64).argmax(0).to(torch.float64)
-    return torch.where(solved.any(0), first, torch.nan)
+    loss = edge.tensor("loss", loss, widen=True)
+    at = range(len(loss)) if ranks is None else [edge.number("rank", rank, 0, whole=True) for rank in ranks]
+    edge.number(f"number of ranks for {len(loss)} losses", len(at), len(loss), len(loss))
+    if at[0] != 0 or any(later <= rank for rank, later in pairwise(at)):
+        raise ValueError(f"ranks are {list(at)}, but must start at 0, whose loss is the reference, and rise")
+    return smallest_rank(at, loss < threshold * loss[0], first=first)
+
+
+def smallest_rank(ranks: Sequence[int], good: Tensor, *, first: bool = False) -> Tensor:
+    """Smallest of the ranks from which on `good` (rank, ...) holds for all larger ones, NaN if none: (...), float64.
+
+    first: instead the first rank for which it holds
+    """
+    good = good if isinstance(good, Tensor) else torch.as_tensor(good)
+    seen = good.bool() if first else good.bool().flip(0).cummin(0).values.flip(0)
+    at = torch.as_tensor(ranks, dtype=torch.float64, device=good.device)
+    return torch.where(seen.any(0), at[seen.to(torch.uint8).argmax(0)], torch.nan)
 
 
 def shuffle(matrix: Tensor, generator: torch.Generator) -> Tensor:
     """The entries of each matrix (..., N, M) in random order, so that their distribution stays and structure goes."""
+    matrix = edge.tensor("matrix", matrix, "...", "N", "M", widen=True)
     flat = matrix.flatten(-2)
-    order = torch.rand(flat.shape, generator=generator, device=generator.device).argsort(-1).to(flat.device)
+    kind = {"generator": generator, "device": generator.device, "dtype": torch.float32}
+    order = torch.rand(flat.shape, **kind).argsort(-1).to(flat.device)
     return flat.gather(-1, order).view(matrix.shape)

@@ -2,43 +2,44 @@
 
 W is (N, N), states x are (K, N), rates tanh(x).  Effects are |(W - W') r|: the change of the recurrent drive at a state
 when a direction is removed, the published one-step distance without its common factor dt / tau.  Columns of a (N, n)
-matrix of directions are unit vectors, most important first.  Everything is computed in float64.  All functions raise
-ValueError for a W that is not square and states that are not as wide.
+matrix of directions are unit vectors, most important first.  Everything is computed in float64, without gradient;
+arrays and half precision are taken too.  All raise ValueError for a W that is not square, or states not as wide.
 """
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from . import edge, rnn
+from . import edge, lowrank, rnn
 
 LOCAL = 30  # row dimensions of a state
 NOTHING = 1e-8  # an effect below this, of the largest, ends the list of local dimensions
 KINDS = ("columns", "rows", "rates", "high-variance", "random")
 
 
-def _drive(W: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-    """Rates r and recurrent drive W r of states, (K, N) each, in float64."""
-    edge.shape("states", states, "K", "N", N=edge.shape("W", W, "N", "N")["N"])
-    rates = torch.tanh(states.double())
-    return rates, rates @ W.double().mT
+def _double(W: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+    """W (N, N), and the rates of states (K, N), as plain float64."""
+    W = edge.tensor("W", W, "N", "N", widen=True).detach().double()
+    return W, torch.tanh(edge.tensor("states", states, "K", "N", widen=True, N=len(W)).detach().double())
 
 
 def remove(W: Tensor, directions: Tensor, rows: bool = False) -> Tensor:
     """W without orthonormal directions (N, n): (I - Q Q^T) W, or for rows W (I - Q Q^T)."""
-    return W - keep(W, directions, rows)
+    return edge.tensor("W", W, widen=True) - keep(W, directions, rows)
 
 
 def keep(W: Tensor, directions: Tensor, rows: bool = False) -> Tensor:
     """What orthonormal directions (N, k) hold of W: Q Q^T W, or for rows W Q Q^T."""
-    edge.shape("W", W, "N", "N")
-    Q = directions.to(W.dtype)
+    W = edge.tensor("W", W, "N", "N", widen=True)
+    Q = edge.tensor("directions", directions, widen=True).to(W.dtype)
     return (W @ Q) @ Q.mT if rows else Q @ (Q.mT @ W)
 
 
 def local_columns(W: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
     """The one local column dimension of each state, W r / |W r| (K, N), and its effect |W r| (K,): a closed form."""
-    drive = _drive(W, states)[1]
+    W, r = _double(W, states)
+    drive = r @ W.mT
     return torch.nn.functional.normalize(drive, eps=1e-300), drive.norm(dim=1)
 
 
@@ -48,13 +49,14 @@ def local_rows(W: Tensor, states: Tensor, number: int = LOCAL) -> tuple[Tensor, 
     Each maximises the effect among directions orthogonal to the earlier ones; those with next to no effect are zero.
     Raises ValueError for a number of dimensions not in 1..N.
     """
-    r, M = _drive(W, states)[0], W.double().mT @ W.double()
+    W, r = _double(W, states)
+    M = W.mT @ W
     edge.number("number of local dimensions", number, 1, len(W), whole=True)
     b, effects = r.new_zeros(len(r), number, len(W)), r.new_zeros(len(r), number)
-    free = torch.eye(len(W)).to(r).expand(len(r), -1, -1)  # projector on what is left
+    free = torch.eye(len(W), dtype=r.dtype, device=r.device).expand(len(r), -1, -1)  # projector on what is left
     for i in range(number):
         best = torch.nn.functional.normalize((free @ _strongest(M, free, r)[..., None])[..., 0], eps=1e-300)
-        effects[:, i] = (best @ W.double().mT).norm(dim=1) * (best * r).sum(1).abs()
+        effects[:, i] = (best @ W.mT).norm(dim=1) * (best * r).sum(1).abs()
         effects[:, i] *= effects[:, i] > NOTHING * effects[:, 0]
         b[:, i] = best * (effects[:, i : i + 1] > 0)
         free = free - b[:, i, :, None] * b[:, i, None]
@@ -108,7 +110,7 @@ def dimensions(
     Raises ValueError for another kind.
     """
     edge.one_of("kind", kind, KINDS)
-    rates, _ = _drive(W, states)
+    W, rates = _double(W, states)
     if kind == "columns":
         return pooled(*local_columns(W, states))
     if kind == "rows":
@@ -116,8 +118,10 @@ def dimensions(
     if kind == "rates":
         return pooled(rates, torch.ones_like(rates[:, 0]))
     if kind == "high-variance":
-        return torch.linalg.svd(W.double())[:2]
-    drawn = torch.randn(W.shape, generator=generator, dtype=torch.float64)
+        return torch.linalg.svd(W)[:2]
+    drawn = torch.randn(
+        W.shape, generator=generator, dtype=torch.float64, device=generator.device if generator else W.device
+    )
     return torch.linalg.qr(drawn)[0], torch.ones_like(drawn[0])
 
 
@@ -143,11 +147,9 @@ def enough(variances: Tensor, share: float) -> int:
     return int((variances.cumsum(0) < share * variances.sum() * (1 - 1e-12)).sum()) + 1
 
 
-def suffices(ranks: np.ndarray, good: np.ndarray) -> float:
+def suffices(ranks: Sequence[int], good: Sequence[bool]) -> float:
     """k*: the smallest rank from which on `good` (rank,) holds for all larger ones; NaN if it does not at the last."""
-    bad = np.flatnonzero(~np.asarray(good, bool))
-    start = bad[-1] + 1 if len(bad) else 0
-    return float(ranks[start]) if start < len(ranks) else np.nan
+    return float(lowrank.smallest_rank(ranks, good))
 
 
 def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor, noise: Tensor | None) -> Tensor:

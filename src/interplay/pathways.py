@@ -85,8 +85,9 @@ def initialise(
     def draw(depth, stream):
         widths, drawn = [n_in, *[width] * (depth - 1), n_out], []
         for out, into in zip(widths[1:], widths[:-1], strict=True):
-            torch.empty(out, into).uniform_(generator=stream)  # the default weights that the published code overwrites
-            W = torch.randn(out, into, generator=stream) * math.sqrt(scale / width)
+            kind = {"generator": stream, "dtype": torch.float32, "device": "cpu"}
+            torch.rand(out, into, **kind)  # the default weights that the published code overwrites
+            W = torch.randn(out, into, **kind) * math.sqrt(scale / width)
             if orthogonal and out == into == width:
                 W = torch.linalg.qr(W.double())[0] * math.sqrt(scale)
             drawn.append(W.to(dtype))
@@ -103,8 +104,8 @@ def initialise(
 
 def _activations(pathway: Pathway, phi: str) -> list[Tensor]:
     """Of the input, which is the identity, and of every layer: (network, item, width), faster than columns."""
-    items = torch.eye(pathway[0].shape[-1]).to(pathway[0]).expand(len(pathway[0]), -1, -1)
-    return list(accumulate(pathway, lambda a, W: PHI[phi](a @ W.mT), initial=items))
+    items = torch.eye(pathway[0].shape[-1], dtype=pathway[0].dtype, device=pathway[0].device)
+    return list(accumulate(pathway, lambda a, W: PHI[phi](a @ W.mT), initial=items.expand(len(pathway[0]), -1, -1)))
 
 
 def effective(pathways: list[Pathway], phi: str = "linear") -> Tensor:
@@ -113,16 +114,19 @@ def effective(pathways: list[Pathway], phi: str = "linear") -> Tensor:
 
 
 def check(pathways: list[Pathway], goal: Tensor) -> None:
-    """Raise ValueError unless there are pathways and widths fit, from the input to the output of the goal."""
+    """Raise ValueError unless there are pathways, of one dtype, and widths fit, from input to output of the goal."""
     edge.number("number of pathways", len(pathways), 1)
     for which, pathway in enumerate(pathways):
         edge.number(f"depth of pathway {which}", len(pathway), 1)
         width = goal.shape[-1]
         for layer, W in enumerate(pathway):
-            width = edge.shape(f"layer {layer} of pathway {which}", W, "network", "out", "in", **{"in": width})["out"]
+            name = f"layer {layer} of pathway {which}"
+            width = edge.tensor(name, W, "network", "out", "in", **{"in": width}).shape[1]
+            edge.one_of(f"dtype of {name} beside the first", W.dtype, (pathways[0][0].dtype,))
         edge.number(f"width of the output of pathway {which}", width, goal.shape[-2], goal.shape[-2])
 
 
+@edge.whole_precision
 @torch.no_grad()
 def train(
     pathways: list[Pathway],
@@ -136,18 +140,19 @@ def train(
 ) -> Training:
     """Full-batch gradient descent on |goal - sum of maps|^2, by hand, on a copy of the weights.
 
-    goal  : (out, in), or one a network (network, out, in)
+    goal  : (out, in), or one a network (network, out, in); taken in the dtype of the weights, float32 or float64
     until : training ends before `epochs` when every network's loss is below this
     every : maps are recorded before every so many epochs, and at the end
     A network whose loss is no longer finite is named in a warning, and the others go on.
     Raises ValueError for widths that do not fit, an unknown nonlinearity, or numbers out of range.
     """
     check(pathways, goal)
+    goal = torch.as_tensor(goal).to(pathways[0][0])
     edge.one_of("nonlinearity", phi, PHI)
     edge.number("number of epochs", epochs, 1, whole=True)
     edge.number("every", every, 1, whole=True)
     edge.number("learning rate", lr, above=0)
-    pathways = [[W.clone() for W in pathway] for pathway in pathways]
+    pathways = [[W.detach().clone() for W in pathway] for pathway in pathways]
     losses, maps = [], []
     for epoch in range(epochs + 1):
         a = [_activations(pathway, phi) for pathway in pathways]
@@ -214,9 +219,9 @@ def chain(K0: Tensor, depth: int, scale: float = 0.1) -> list[Pathway]:
     Every layer starts at sqrt(scale), and the last one also holds what makes the product K0; trained by `train` towards
     the singular value, each layer grows, of which the published equation counts one.
     """
-    root, made = math.sqrt(scale), []
+    root, made, kind = math.sqrt(scale), [], {"dtype": torch.float32, "device": K0.device}
     for k in K0.double().T:
-        first, hidden = torch.tensor([[root], [0.0]]), root * torch.eye(2)
+        first, hidden = root * torch.eye(2, 1, **kind), root * torch.eye(2, **kind)
         last = torch.stack([k / root ** (depth - 1), torch.full_like(k, root)], -1)[:, None]
         layers = [first.double().expand(len(k), 2, 1), *[hidden.double().expand(len(k), 2, 2)] * (depth - 2), last]
         made.append([layer.clone() for layer in layers])

@@ -17,8 +17,13 @@ from tqdm import tqdm
 
 from . import edge
 
-PHI = {"tanh": torch.tanh, "linear": torch.clone}
-SLOPE = {"tanh": lambda rate: 1 - rate**2, "linear": torch.ones_like}  # phi'(h) as a function of phi(h)
+Nonlinearity = str | Callable[[Tensor], Tensor]
+PHI = {"tanh": torch.tanh, "linear": torch.clone, "relu": torch.relu}
+SLOPE = {  # phi'(h) as a function of phi(h): for the gradient by hand
+    "tanh": lambda rate: 1 - rate**2,
+    "linear": torch.ones_like,
+    "relu": lambda rate: (rate > 0).to(rate.dtype),
+}
 
 
 class Weights(NamedTuple):
@@ -69,7 +74,9 @@ def initialise(
         W = coupling / np.sqrt(N) * rng.standard_normal((N, N))
         M, v = rng.standard_normal((N, n_in)), rng.standard_normal((N, n_out))
         drawn.append((W, M * np.sqrt(N) / np.linalg.norm(M, axis=0), v / np.sqrt(N) / np.linalg.norm(v, axis=0)))
-    return Weights(*(torch.as_tensor(np.stack(part), **{"dtype": torch.float32} | kind) for part in zip(*drawn)))
+    return Weights(
+        *(torch.as_tensor(np.stack(part), **{"dtype": torch.float32, "device": "cpu"} | kind) for part in zip(*drawn))
+    )
 
 
 def steps(
@@ -116,20 +123,43 @@ class BackThroughTime(torch.autograd.Function):
         return dW, dM, dv, None, dh0.sum(1) if ctx.starts == 2 else dh0, None, None, None
 
 
+def _checked(weights: Weights, inputs: Tensor, dt: float, nonlinearity: Nonlinearity) -> tuple[Weights, Tensor]:
+    """Weights and inputs as tensors of one dtype; ValueError for shapes, a dtype or an Euler step that will not do."""
+    edge.euler_step(dt)
+    if not callable(nonlinearity):
+        edge.one_of("nonlinearity", nonlinearity, PHI)
+    W = edge.tensor("W", weights[0], "network", "N", "N")
+    N = W.shape[1]
+    M, v = (edge.tensor(name, w, "network", "N", "channel", N=N) for name, w in zip("Mv", weights[1:], strict=True))
+    n_in = M.shape[2]
+    inputs = edge.tensor("inputs", inputs, "time", "network", "trial", "n_in", n_in=n_in)
+    for name, part in (("M", M), ("v", v), ("inputs", inputs)):
+        edge.one_of(f"dtype of {name} beside W", part.dtype, (W.dtype,))
+    return Weights(W, M, v), inputs
+
+
 def outputs(
     weights: Weights,
     inputs: Tensor,
     *,
     dt: float,
-    nonlinearity: str = "tanh",
+    nonlinearity: Nonlinearity = "tanh",
     h0: Tensor | None = None,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """Outputs z (time, network, trial, n_out), differentiable in W, M, v and h0 by `BackThroughTime`.
+    """Outputs z (time, network, trial, n_out), differentiable in W, M, v and h0.
 
     inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None
     noise: (time, network, trial, N) or None
+    nonlinearity: "tanh", "linear" or "relu", by `BackThroughTime`; any other function of a tensor by autograd, which
+    takes two to three times as long
+    Raises ValueError for shapes or names that do not fit, dt not from 0.001 to 1, dtypes but float32 and float64.
     """
+    weights, inputs = _checked(weights, inputs, dt, nonlinearity)
+    if callable(nonlinearity):
+        run = steps(*weights[:2], inputs, h0, noise, dt, nonlinearity)
+        next(run)
+        return torch.stack([rate @ weights.v for _, rate in run])
     return BackThroughTime.apply(*weights, inputs, h0, noise, dt, nonlinearity)
 
 
@@ -139,16 +169,17 @@ def simulate(
     inputs: Tensor,
     *,
     dt: float,
-    nonlinearity: str = "tanh",
+    nonlinearity: Nonlinearity = "tanh",
     h0: Tensor | None = None,
     noise: Tensor | None = None,
     keep_states: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Outputs (time, network, trial, n_out) and, if asked for, states h after each step (time, network, trial, N).
 
-    Nothing is kept for a gradient, so that many networks and trials fit.  Shapes as in `outputs`.
+    Nothing is kept for a gradient, so that many networks and trials fit.  Shapes and errors as in `outputs`.
     """
-    run, z, states = steps(*weights[:2], inputs, h0, noise, dt, PHI[nonlinearity]), [], []
+    weights, inputs = _checked(weights, inputs, dt, nonlinearity)
+    run, z, states = steps(*weights[:2], inputs, h0, noise, dt, PHI.get(nonlinearity, nonlinearity)), [], []
     next(run)
     for h, rate in run:
         z.append(rate @ weights.v)
@@ -167,6 +198,7 @@ def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     return 0.5 * (mask * (targets - z) ** 2).sum((0, 2, 3)) / weight
 
 
+@edge.whole_precision
 def train(
     weights: Weights,
     trials: Callable[[int], tuple[Tensor, Tensor, Tensor]],
@@ -174,13 +206,16 @@ def train(
     epochs: int,
     lr: float | Sequence[float],
     dt: float,
-    nonlinearity: str = "tanh",
+    nonlinearity: Nonlinearity = "tanh",
     optimiser: str = "adam",
     trained: str = "WMv",
     h0: Tensor | None = None,
     snapshots: Sequence[int] = (),
     names: Sequence[str] | None = None,
     progress: bool = True,
+    mask: Tensor | None = None,
+    objective: Callable[[Tensor, Tensor, Tensor], Tensor] = loss,
+    callback: Callable[[int, Weights, Tensor], object] | None = None,
 ) -> Training:
     """Gradient descent on the loss of every network at once; one epoch is one update on fresh trials.
 
@@ -188,14 +223,16 @@ def train(
     lr        : learning rate, one for all or one a network (the paper: 0.05/N); Adam with PyTorch's defaults, or "sgd"
     trained   : which of W, M, v change, e.g. "W"
     snapshots : epochs at which W is recorded before the update; `epochs` means after the last one
+    mask      : 0 or 1, (N, N) or (network, N, N), of connections that exist: the others are and stay 0
+    objective : outputs, targets, mask of the trials -> loss (network,)
+    callback  : called before every update with epoch, weights and losses
     A network whose loss is no longer finite keeps its last weights, is named in a warning, and the others go on.
-    Raises ValueError for an unknown optimiser or nonlinearity, weights to train that do not exist, or epochs < 1.
+    Raises ValueError for an unknown optimiser, weights to train that do not exist, epochs < 1, and as `outputs`.
     """
     networks = len(weights.W)
     names = [f"network {n}" for n in range(networks)] if names is None else names
     rates = [edge.number("learning rate", rate, above=0) for rate in ([lr] * networks if np.ndim(lr) == 0 else lr)]
     edge.number("number of epochs", epochs, 1, whole=True)
-    edge.one_of("nonlinearity", nonlinearity, PHI)
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     kind = kind[edge.one_of("optimiser", optimiser, kind)]
     for letter in trained or " ":
@@ -203,9 +240,10 @@ def train(
     for what, given in (("learning rates", rates), ("names", names)):
         edge.number(f"number of {what} for {networks} networks", len(given), networks, networks)
     # One parameter a network and weight: each has its own rate, and can be stopped alone.
-    copies = [
-        [w.detach().clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)
-    ]
+    weights = Weights(*(edge.tensor(name, w).detach() for name, w in zip("WMv", weights, strict=True)))
+    exists = torch.ones_like(weights.W[0]) if mask is None else torch.as_tensor(mask).to(weights.W)
+    weights = weights._replace(W=weights.W * exists)
+    copies = [[w.clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)]
     leaves = [[w.requires_grad_(name in trained) for name, w in zip("WMv", one, strict=True)] for one in copies]
     moving = [[w for w in one if w.requires_grad] for one in leaves]
     groups = [{"params": moving[n], "lr": rate, "network": n} for n, rate in enumerate(rates)]
@@ -213,13 +251,16 @@ def train(
     silent = {} if progress else {"disable": True}  # TQDM_DISABLE=1 silences the rest
     for epoch in tqdm(range(epochs), desc=names[0], file=sys.stdout, leave=False, **silent):
         whole = Weights(*map(torch.stack, zip(*leaves, strict=True)))
+        whole = whole._replace(W=whole.W * exists)
         if epoch in snapshots:
             kept[epoch] = whole.W.detach().cpu()
-        inputs, targets, mask = trials(epoch)
-        losses = loss(outputs(whole, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0), targets, mask)
+        inputs, targets, scored = trials(epoch)
+        losses = objective(outputs(whole, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0), targets, scored)
         step.zero_grad()
         losses.sum().backward()
         history.append(losses.detach())
+        if callback:
+            callback(epoch, Weights(*(w.detach() for w in whole)), history[-1])
         norms.append(torch.stack([torch.nn.utils.get_total_norm([w.grad for w in one]) for one in moving]))
         for n in (~torch.isfinite(history[-1])).nonzero()[:, 0].tolist():
             diverged.setdefault(names[n], epoch)

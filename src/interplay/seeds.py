@@ -7,7 +7,11 @@ import torch
 
 
 def seed(*labels: str | float) -> np.random.SeedSequence:
-    """The seed of what the labels name, e.g. seed("weights", "romo", 256, 0.9, 3): no two names share a stream."""
+    """The seed of what the labels name, e.g. seed("weights", "romo", 256, 0.9, 3); every number counts as a float.
+
+    Names that differ have different streams but by accident (a CRC-32 a label: one pair in 4e9) or by empty labels at
+    the end.  Numbers are what they print as: 0.3 and 0.1 * 3 are two labels, 0.3 and numpy.float64(0.3) are one.
+    """
     text = [label if isinstance(label, str) else repr(float(label)) for label in labels]
     return np.random.SeedSequence([zlib.crc32(label.encode()) for label in text])
 

@@ -55,7 +55,7 @@ class Task:
         return torch.floor((low_high[0] + (low_high[1] - low_high[0]) * u + extra) / self.dt + 1e-9).long()
 
     def __post_init__(self):
-        self._demand("dt", 1e-3, 1.0)
+        edge.euler_step(self.dt, f"{self.name}: dt")
         at_least = dict.fromkeys(("pulse", "stimulus", "decision"), self.dt) | {"coherences": 1e-3}
         for field in fields(self):
             self._demand(field.name, at_least.get(field.name, 0.0))

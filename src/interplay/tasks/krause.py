@@ -39,7 +39,8 @@ class ContextIntegration(Task):
 
     def _dealt(self, u):
         context = (torch.arange(u.shape[-1], device=u.device) % 2).expand(u.shape[1:])
-        sizes = torch.tensor([*self.drifts, *(-drift for drift in self.drifts)], device=u.device)
+        sizes = [*self.drifts, *(-drift for drift in self.drifts)]
+        sizes = torch.tensor(sizes, device=u.device, dtype=torch.float32)
         turn = (u + context).argsort(-1).argsort(-1)  # shuffled places within a context, its first half being context 0
         first = (u.shape[-1] + 1) // 2
         place = torch.where(context > 0, turn - first, turn)

@@ -36,8 +36,8 @@ class FlipFlop(Task):
         """The trial of Figure 1a: one network, one trial, of length 100."""
         channel, sign = [0, 0, 0, 1, 0, 1, 1, 0, 1], [-1, 1, 1, 1, -1, -1, -1, -1, 1]
         interval = [16.55, 9.35, 14.80, 11.73, 12.17, 6.50, 13.06, 19.08, 13.19]
-        channel, sign, interval = (torch.tensor(row)[:, None, None] for row in (channel, sign, interval))
-        steps = self._uniform_steps((0, 1), interval.double(), self.delay)
+        channel, sign = (torch.tensor(row)[:, None, None] for row in (channel, sign))
+        steps = self._uniform_steps((0, 1), torch.tensor(interval, dtype=torch.float64)[:, None, None], self.delay)
         return replace(self, t_max=100.0)._build(channel, sign, steps, torch.float32)
 
     def _trials(self, u, generators, dtype):
@@ -78,8 +78,8 @@ class Mante(Task):
 
     def test_trial(self) -> Trials:
         """The trial of Figure 1b: coherences +1 and -1/2, context 2; its noise is drawn from seed 0."""
-        noise = torch.randn(self.n_steps, 1, 1, 2, generator=torch.Generator().manual_seed(0))
-        return self._build(torch.tensor([[1]]), torch.tensor([[[1.0, -0.5]]]), noise)
+        noise = torch.randn(self.n_steps, 1, 1, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        return self._build(torch.tensor([[1]]), torch.tensor([[[1.0, -0.5]]], dtype=torch.float32), noise)
 
     def _trials(self, u, generators, dtype):
         sizes = torch.tensor(self.coherences, device=u.device, dtype=dtype)
@@ -139,7 +139,7 @@ class Romo(Task):
     def test_trial(self) -> Trials:
         """The trial of Figure 1c: delay 5 (or the nearest allowed), amplitudes 0.6 then 1.1."""
         delay = min(max(5.0, self.delay[0]), self.delay[1])
-        return self._build(torch.tensor([[self._steps(delay)]]), torch.tensor([[[0.6, 1.1]]]))
+        return self._build(torch.tensor([[self._steps(delay)]]), torch.tensor([[[0.6, 1.1]]], dtype=torch.float32))
 
     def _trials(self, u, generators, dtype):
         """Amplitudes obey U(low, high)^2 given |a1 - a2| >= gap, without rejection: that region is two triangles.
@@ -164,4 +164,4 @@ class Romo(Task):
         larger = (pair > pair.flip(-1)).to(pair.dtype)
         inputs = one * pair[..., 0] + two * pair[..., 1]
         mask = ((k < end) | answer).to(pair.dtype)[..., None].repeat(1, 1, 1, 2)
-        return Trials(inputs[..., None], self.target * answer[..., None] * larger, mask)
+        return Trials(inputs[..., None], self.target * larger * answer[..., None], mask)

@@ -1,0 +1,333 @@
+"""The public edge: the same answer however a matrix lies in memory, no step lost to precision, no draw that global
+state changes, axes by name, and one sentence for what will not do."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interplay import edge, linear, lowrank, operative, pathways, rnn, tasks, zoo
+from interplay.seeds import generator, seed
+
+N = 12
+W0, M0, V0 = rnn.initialise([0.9, 0.5], N, 2, 3, [seed("edge", n) for n in range(2)])
+
+
+def lay(x, how):
+    """The same values: otherwise in memory, with a gradient, made in inference mode, or as an array."""
+    if how == "transposed":
+        return x.mT.contiguous().mT
+    if how == "sliced":
+        return torch.stack([x, x], -1).flatten(-2)[..., ::2]
+    if how == "inference":
+        with torch.inference_mode():
+            return x.clone()
+    if how == "gradient":
+        return x.clone().requires_grad_()
+    return {"parameter": torch.nn.Parameter(x.clone()), "array": x.numpy(), "as it is": x}[how]
+
+
+HOW = st.sampled_from(["transposed", "sliced", "inference", "gradient", "parameter", "array", "as it is"])
+
+
+def problem(dtype=torch.float32):
+    draw = torch.Generator().manual_seed(3)
+    inputs = torch.randn(9, 2, 4, 2, generator=draw, dtype=torch.float32).to(dtype)
+    return inputs, inputs.cumsum(0)[..., :1].tanh().expand(-1, -1, -1, 3), torch.ones(9, 2, 4, 3, dtype=dtype)
+
+
+PROBLEM, PATHWAYS = problem(), torch.tensor([[0.2, 0.1]], dtype=torch.float64)
+
+
+def train(weights=(W0, M0, V0), **more):
+    settings = {"epochs": 12, "lr": 0.02, "dt": 0.5, "progress": False} | more
+    return rnn.train(rnn.Weights(*weights), lambda epoch: PROBLEM, **settings)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(HOW, HOW, HOW), st.sampled_from(["adam", "sgd"]))
+def test_training_does_not_depend_on_how_weights_lie_in_memory(how, optimiser):
+    plain, other = train(optimiser=optimiser), train(map(lay, (W0, M0, V0), how), optimiser=optimiser)
+    torch.testing.assert_close(other.loss, plain.loss, rtol=1e-5, atol=0)
+    for a, b in zip(plain.weights, other.weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert plain.loss[-1].sum() < plain.loss[0].sum()
+
+
+@settings(max_examples=30, deadline=None)
+@given(HOW, HOW)
+def test_analyses_do_not_depend_on_how_a_matrix_lies_in_memory(how, also):
+    W, X = W0[0].double(), 2 * W0[1].double()
+    asked = [
+        lambda W, X: lowrank.truncate(W, 3),
+        lambda W, X: lowrank.singular_values(W),
+        lambda W, X: lowrank.unpack(*lowrank.pack(W, 4)),
+        lambda W, X: lowrank.shuffle(W, torch.Generator().manual_seed(0)),
+        lambda W, X: operative.dimensions(W, X, "columns")[1],
+        lambda W, X: operative.local_rows(W, X, 2)[1],
+        lambda W, X: operative.keep(W, torch.eye(N, 3), rows=True),
+        lambda W, X: rnn.simulate(
+            (W[None], M0[:1].double(), V0[:1].double()), problem(torch.float64)[0][:, :1], dt=0.1
+        )[0],
+    ]
+    for ask in asked:
+        torch.testing.assert_close(
+            torch.as_tensor(ask(lay(W, how), lay(X, also))).detach(), ask(W, X), rtol=1e-9, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.complex64])
+def test_a_dtype_in_which_no_weight_would_move_is_refused(dtype):
+    said = f"unknown dtype of W {dtype}: choose one of torch.float32, torch.float64"
+    for call in (
+        lambda W: train((W, M0, V0)),
+        lambda W: rnn.simulate(rnn.Weights(W, M0, V0), problem()[0], dt=0.5),
+        lambda W: rnn.outputs(rnn.Weights(W, M0, V0), problem()[0], dt=0.5),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call(W0.to(dtype))
+    with pytest.raises(ValueError, match="dtype of layer 0 of pathway 0"):
+        pathways.train([[torch.ones(1, 15, 8).to(dtype)]], pathways.target(), epochs=1)
+    if not dtype.is_complex:
+        torch.testing.assert_close(
+            lowrank.singular_values(W0[0].to(dtype)), lowrank.singular_values(W0[0].to(dtype).float())
+        )
+
+
+def test_what_a_mode_of_the_caller_does_to_training():
+    plain = train().weights.W
+    for mode in (torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16)):
+        with mode:
+            assert torch.equal(train().weights.W, plain)
+    torch.use_deterministic_algorithms(True)
+    try:
+        torch.testing.assert_close(train().weights.W, plain)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@contextmanager
+def state(dtype, device):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device"), [(torch.float64, "cpu"), (torch.float32, "meta"), (torch.bfloat16, "cpu")]
+)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: pathways.initialise((2, 3), 5, [1, 2], earlier=[2]),
+        lambda: pathways.chain(PATHWAYS, 3),
+        lambda: lowrank.shuffle(W0, generator("a")),
+        lambda: operative.dimensions(W0[0], W0[1], "random", generator("a")),
+        lambda: operative.local_rows(W0[0], W0[1], 2),
+        lambda: rnn.initialise([0.5], 4, 1, 1, [seed("a")]),
+        lambda: train(epochs=2)[:2],
+        *(lambda task=task: task().trials(3, [generator("t")]) for task in (*tasks.TASKS.values(),)),
+        *(lambda task=task: task().trials(3, [generator("t")]) for task in (tasks.ContextIntegration, tasks.SineWave)),
+    ],
+)
+def test_no_draw_depends_on_global_state(draw, dtype, device):
+    flat = lambda x: [x] if isinstance(x, torch.Tensor) else [y for part in x for y in flat(part)]
+    plain = flat(draw())
+    with state(dtype, device):
+        moved = flat(draw())
+    for a, b in zip(plain, moved, strict=True):
+        assert a.dtype == b.dtype and torch.equal(a, b)
+
+
+def best_effect(W, r, turns=100_000):
+    """Largest |W b| |b.r| over unit vectors b of the plane: every direction tried."""
+    angle = np.linspace(0, np.pi, turns)
+    b = np.stack([np.cos(angle), np.sin(angle)])
+    return (np.linalg.norm(W @ b, axis=0) * np.abs(r @ b)).max()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.2, 5), st.sampled_from([0.0, 1e-12, 1e-8, 1e-4, 0.3]), st.floats(-0.9, 0.9))
+def test_rows_of_a_state_that_does_not_see_the_strongest_direction(strong, tiny, rest):
+    W, r = np.diag([strong, 1.0]), np.array([tiny, rest])
+    found = operative.local_rows(torch.as_tensor(W), torch.atanh(torch.as_tensor(r))[None], 1)[1][0, 0]
+    assert float(found) == pytest.approx(best_effect(W, r), rel=1e-6, abs=1e-12)
+
+
+def test_the_hard_case_of_the_issue_and_of_two_modules():
+    found = operative.local_rows(torch.diag(torch.tensor([2.0, 1.0])), torch.atanh(torch.tensor([[0, 0.9]])), 1)[1]
+    assert float(found[0, 0]) == pytest.approx(0.9 * 2 / 3**0.5, rel=1e-6)  # 1.039
+    draw, effects = torch.Generator().manual_seed(0), []
+    A, B = (torch.randn(20, 20, generator=draw, dtype=torch.float64) / 20**0.5 for _ in range(2))
+    W = torch.block_diag(3 * A, B)
+    X = torch.cat([torch.zeros(1, 20), torch.randn(1, 20, generator=draw)], 1).double()  # the first module is silent
+    r = torch.tanh(X[0]).numpy()
+    top = torch.linalg.svd(W)[2][0].numpy()
+    inside = operative.local_rows(B, X[:, 20:], 1)[0][0, 0].numpy()
+    for share in np.linspace(0, 1, 2001):  # mixed with the silent direction
+        b = np.concatenate([np.zeros(20), np.sqrt(1 - share) * inside]) + np.sqrt(share) * top
+        effects.append(np.linalg.norm(W.numpy() @ b) * abs(b @ r) / np.linalg.norm(b) ** 2)
+    assert float(operative.local_rows(W, X, 1)[1][0, 0]) >= max(effects) * (1 - 1e-9)
+    assert max(effects) > 1.1 * effects[0]
+
+
+@pytest.mark.parametrize(
+    "block", [[[2.79, 0], [0, 2.07]], [[2.02, 0.5], [-0.5, 2.02]], [[1.11, 3], [-3, 1.11]], [[1.5, 9], [0, 0.2]]]
+)
+def test_an_unstable_start_is_refused_however_its_eigenvalues_pair(block):
+    W, one = np.zeros((6, 6)), np.ones(6) / 6**0.5
+    W[:2, :2] = block
+    net = linear.reduce(np.zeros((6, 6)), one, one)
+    for call in (lambda: linear.reduce(W, one, one), lambda: linear.transplant(net, W, one, one)):
+        with pytest.raises(ValueError, match=r"real part of an eigenvalue of W0 is \d\.\d+, but must be .* below 1"):
+            call()
+    with pytest.raises(ValueError, match="norm of W0 is nan"):
+        linear.reduce(np.full((3, 3), np.nan), one[:3], one[:3])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 999), st.floats(0.1, 0.99))
+def test_stable_starts_pass_also_those_that_are_far_from_normal(n, top):
+    W = np.triu(np.random.RandomState(n).standard_normal((8, 8)), 1) * 3
+    W[np.diag_indices(8)] = top * np.random.RandomState(n).uniform(-1, 1, 8)
+    one = np.ones(8) / 8**0.5
+    net = linear.reduce(W, one, one)
+    assert net.z0 == pytest.approx(one @ np.linalg.solve(np.eye(8) - W, one), rel=1e-6)
+
+
+def test_axes_are_known_by_name():
+    change = W0[:, :, :9]
+    left, right, scale = lowrank.pack(change, 9)
+    gap = (lowrank.unpack(left, right, scale) - change).norm(dim=(1, 2))
+    assert (gap < 2e-3 * change.norm(dim=(1, 2))).all()
+    for one, whole in zip(lowrank.pack(change[:1], 4), lowrank.pack(change[0], 4), strict=True):
+        assert torch.equal(one.squeeze(), whole.squeeze())
+    two = zoo.Network(rnn.Weights(W0, M0, V0), rnn.Weights(W0, M0, V0), 0.0)
+    with pytest.raises(ValueError, match=r"shape of W is \(2, 12, 12\), but must be \(1, N, channel\)"):
+        zoo.arrays(two)
+    for weights, says in (
+        ((W0[0], M0, V0), r"shape of W is \(12, 12\), but must be \(network, N, N\)"),
+        ((W0, M0, V0.mT), r"shape of v is \(2, 3, 12\), but must be \(network, 12, channel\)"),
+        ((W0, M0[:, :5], V0), r"shape of M is \(2, 5, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            rnn.simulate(rnn.Weights(*weights), problem()[0], dt=0.5)
+    with pytest.raises(ValueError, match=r"shape of inputs is .*, but must be \(time, network, trial, 2\)"):
+        rnn.outputs(rnn.Weights(W0, M0, V0), problem()[0][..., :1], dt=0.5)
+
+
+@pytest.mark.parametrize("shape", [(512, 128), (128, 512), (3, 20, 7)])
+def test_matrices_of_lstms_and_of_low_rank_adapters_are_cut_too(shape):
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    full = min(shape[-2:])
+    torch.testing.assert_close(lowrank.truncate(x, full), x)
+    losses = lowrank.loss_against_rank(0 * x, x, [0, 1, full], lambda W: (W - x).square().sum((-2, -1)))
+    s = lowrank.singular_values(x)
+    torch.testing.assert_close(losses[1], s[..., 1:].square().sum(-1))
+    with pytest.raises(
+        ValueError, match=f"rank is {full + 1}, but must be a whole number and at least 0 and at most {full}"
+    ):
+        lowrank.factors(x, full + 1)
+
+
+@pytest.mark.parametrize("dt", [20, -1, 0, np.nan, "0.5", 1.5])
+def test_a_step_that_is_a_time_in_milliseconds_is_refused_with_its_unit(dt):
+    weights, says = rnn.Weights(W0, M0, V0), r"dt is .*, but must be .* and at most 1 neuronal time constants$"
+    for call in (
+        lambda: rnn.simulate(weights, problem()[0], dt=dt),
+        lambda: rnn.outputs(weights, problem()[0], dt=dt),
+        lambda: train(dt=dt),
+        lambda: tasks.Romo(dt=dt),
+    ):
+        with pytest.raises(ValueError, match=says):
+            call()
+
+
+@pytest.mark.parametrize("nonlinearity", [torch.nn.functional.softplus, lambda h: h / (1 + h * h), torch.tanh])
+def test_a_function_of_ones_own_is_trained_as_it_is_simulated(nonlinearity):
+    mine = train(nonlinearity=nonlinearity)
+    inputs, targets, mask = problem()
+    z, _ = rnn.simulate(mine.weights, inputs, dt=0.5, nonlinearity=nonlinearity)
+    last = train(nonlinearity=nonlinearity, epochs=13).loss[-1]
+    torch.testing.assert_close(rnn.loss(z, targets, mask), last)
+    if nonlinearity is torch.tanh:
+        torch.testing.assert_close(mine.loss, train().loss)
+    else:
+        assert not torch.allclose(mine.loss, train(nonlinearity="linear").loss, rtol=1e-2)
+
+
+def test_relu_is_trained_as_it_is_simulated():
+    by_hand, by_autograd = train(nonlinearity="relu"), train(nonlinearity=torch.relu)
+    torch.testing.assert_close(by_hand.loss, by_autograd.loss)
+    z, _ = rnn.simulate(rnn.Weights(W0, M0, V0), problem()[0], dt=0.5, nonlinearity="relu")
+    torch.testing.assert_close(rnn.loss(z, *problem()[1:]), by_hand.loss[0])
+
+
+def test_a_mask_an_objective_and_a_callback_of_ones_own():
+    exists = torch.rand(N, N, generator=torch.Generator().manual_seed(0)) < 0.5
+    seen = []
+    absolute = lambda z, targets, scored: (scored * (targets - z).abs()).sum((0, 2, 3))
+    done = train(mask=exists, objective=absolute, callback=lambda *at: seen.append(at), snapshots=[0, 12])
+    for W in (done.weights.W, *done.snapshots.values()):
+        assert not W[:, ~exists].any() and W[:, exists].all()
+    assert not torch.equal(done.weights.W, W0 * exists)
+    assert [epoch for epoch, *_ in seen] == list(range(12))
+    torch.testing.assert_close(torch.stack([losses for *_, losses in seen]), done.loss)
+    z = rnn.simulate(seen[5][1], problem()[0], dt=0.5)[0]
+    torch.testing.assert_close(absolute(z, *problem()[1:]), done.loss[5])
+
+
+@pytest.mark.parametrize(
+    "lr", [np.float32(0.02), torch.tensor(0.02), torch.nn.Parameter(torch.tensor(0.02)), [0.02, np.float64(0.02)], 0.02]
+)
+def test_numbers_of_numpy_and_torch_are_numbers(lr):
+    torch.testing.assert_close(train(lr=lr).loss, train().loss, rtol=1e-5, atol=0)
+    assert torch.equal(
+        rnn.initialise(np.array([0.5]), np.int64(4), 1, 1, [seed(1)]).W, rnn.initialise([0.5], 4, 1, 1, [seed(1)]).W
+    )
+    assert rnn.device(torch.device("cpu")) == rnn.device("cpu") == torch.device("cpu")
+
+
+def test_seeds_hold_what_they_say():
+    stream = lambda *labels: tuple(seed(*labels).generate_state(2))
+    assert stream("w", 0.3) == stream("w", np.float64(0.3)) != stream("w", 0.1 * 3)
+    assert stream("w") == stream("w", "") != stream("", "w")
+    assert stream("w", 3) == stream("w", 3.0) == stream("w", np.int64(3))
+
+
+def test_defaults_of_pathways_fit_each_other():
+    done = pathways.train(pathways.initialise((2, 2), 20, [1]), pathways.target(), epochs=3)
+    assert done.loss.dtype == torch.float32 and torch.isfinite(done.loss).all()
+
+
+@given(
+    st.one_of(st.just(np.nan), st.just(np.inf), st.text(max_size=3), st.none(), st.floats(-9, 0), st.floats(2.001, 9))
+)
+def test_a_number_out_of_range_is_named_in_one_sentence(value):
+    with pytest.raises(ValueError, match=r"^x is .*, but must be finite and at most 2 and above 0$") as caught:
+        edge.number("x", value, high=2, above=0)
+    assert repr(value) in str(caught.value)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6))
+def test_shapes_are_held_to_their_names(a, b, c):
+    x = np.zeros((a, b, c))
+    assert edge.shape("x", x, "one", "two", "three") == {"one": a, "two": b, "three": c}
+    for axes, known, fits in (
+        (("n", "N", "N"), {}, b == c),
+        (("...", "N", "N"), {}, b == c),
+        (("n", "N"), {}, False),
+        (("...", "n"), {"n": 3}, c == 3),
+    ):
+        if fits:
+            edge.shape("x", x, *axes, **known)
+        else:
+            with pytest.raises(ValueError, match=r"^shape of x is \(\d, \d, \d\), but must be \(.*\), no axis empty$"):
+                edge.shape("x", x, *axes, **known)

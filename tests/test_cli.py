@@ -162,10 +162,14 @@ def test_status_has_a_line_for_every_experiment(capsys, folder):
     assert not folder.exists()
 
 
-def test_claims_are_strict_json_or_a_table(capsys):
-    assert cli.main(["claims", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-    assert cli.main(["claims"]) == 0
+def test_claims_are_strict_json_or_a_table_and_end_with_4_where_nothing_is_kept(capsys, folder):
+    assert cli.main(["claims", "C2", "--json"]) == 4
+    out, err = capsys.readouterr()
+    rows = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert err.startswith(f"interplay: 1 undecided, as results of training are missing in {folder}: ")
+    assert cli.main(["claims", "C2"]) == 4
     table = capsys.readouterr().out.splitlines()
-    assert len(rows) == len(table) > 10
+    assert len(rows) == len(table) == 21  # C2, and C20 to C29
     assert all(row["id"] in line and row["verdict"] in line for row, line in zip(rows, table))
+    assert cli.main(["claims", "nothing"]) == 2
+    assert capsys.readouterr().err == "interplay: no claim begins with 'nothing'\n"

@@ -24,7 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     status = verbs.add_parser("status", help="what is kept, what is missing, how long that will take")
     for verb in (run, status):
         verb.add_argument("--scale", default=None, help=f"one of {', '.join(experiments.SCALES)}")
-    claims = verbs.add_parser("claims", help="print the ledger of claims")
+    claims = verbs.add_parser("claims", help="print the ledger of claims; 4 if some could not be decided")
+    claims.add_argument("begin", nargs="?", default="", help="only those whose id begins so, such as C8")
     claims.add_argument("--json", action="store_true", help="as a list of objects")
     asked = parser.parse_args(argv)
     try:
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         elif asked.verb == "status":
             print_status(experiments.scale(asked.scale))
         else:
-            print_claims(asked.json)
+            return print_claims(asked.begin, asked.json)
     except (ValueError, archive.ArchiveError) as fault:
         print(f"interplay: {fault}", file=sys.stderr)
         return 2
@@ -63,16 +64,23 @@ def print_status(at: str) -> None:
             print(f"  {fault}")
 
 
-def print_claims(as_json: bool) -> None:
-    """The ledger, as a table or as JSON."""
-    from . import claims
+def print_claims(begin: str, as_json: bool) -> int:
+    """The ledger, as a table or as JSON; 4, and on stderr a line a reason, if rows could not be decided."""
+    from . import ledger
 
-    ledger = claims.ledger()
+    rows = ledger.rows(begin)
     if as_json:
-        print(json.dumps(ledger, indent=1))
-        return
-    for row in ledger:
-        print(f"{row['id']:5} {row['verdict']:15} {row['claim']}")
+        print(json.dumps(rows, indent=1))
+    else:
+        for row in rows:
+            print(f"{row['id']:24} {row['verdict']:10} {row['interval'] or '':16} {row['claim']}")
+    undecided: dict[str, list[str]] = {}
+    for row in rows:
+        if row["verdict"] == "undecided":
+            undecided.setdefault(row["reason"], []).append(row["id"])
+    for reason, ids in undecided.items():
+        print(f"interplay: {len(ids)} undecided, as {reason}: {', '.join(ids)}", file=sys.stderr)
+    return 4 if undecided else 0
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import h5netcdf
+import h5py
 import numpy as np
 import platformdirs
 import xarray as xr
@@ -161,10 +162,49 @@ def read(path: Path) -> xr.Dataset:
 @lru_cache(maxsize=256)
 def _read(path: Path, changed: int, size: int) -> xr.Dataset:
     """`read`, once for every state of the file: a page and its ledger ask for the same results many times."""
-    data = xr.load_dataset(io.BytesIO(read_bytes(path)), engine="h5netcdf")
+    with h5py.File(io.BytesIO(read_bytes(path))) as file:
+        held = {name: _unpacked(found) for name, found in file.items() if _is_variable(found)}
+        attrs = {name: value[0] if np.shape(value) == (1,) else value for name, value in file.attrs.items()}
+    data = xr.Dataset(held, attrs={name: value for name, value in attrs.items() if name != "_NCProperties"})
     if (found := data.attrs.get("format")) != FORMAT:
         raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
     return data
+
+
+def variable(path: Path, settings: dict, name: str) -> xr.DataArray:
+    """One variable of the result at `path` with its coordinates, unpacking no other.
+
+    Raises `ArchiveError` as `read`, or if what is kept was made with other settings; KeyError if there is no such one.
+    """
+    try:
+        file = _open(path, (state := path.stat()).st_mtime_ns, state.st_size)
+    except OSError as fault:
+        raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault})") from fault
+    if json.loads(file.attrs["settings"]) != json.loads(json.dumps(settings)):
+        raise ArchiveError(f"{path} was made with {file.attrs['settings']}, not {json.dumps(settings)}")
+    found = _unpacked(file[name])
+    return xr.DataArray(found, {dim: _unpacked(file[dim]) for dim in found.dims if _is_variable(file[dim])})
+
+
+@lru_cache(maxsize=512)
+def _open(path: Path, changed: int, size: int) -> h5py.File:
+    return h5py.File(io.BytesIO(read_bytes(path)))
+
+
+def _is_variable(found: h5py.Dataset) -> bool:
+    """Whether it holds values, or is a mere dimension (netCDF says so in its name)."""
+    return b"not a netCDF variable" not in found.attrs.get("NAME", b"")
+
+
+def _unpacked(found: h5py.Dataset) -> xr.Variable:
+    """As xarray gives it, ten times faster, since xarray looks at every dimension of a file for every variable."""
+    scale = found.attrs.get("CLASS") == b"DIMENSION_SCALE"
+    dims = [found.name[1:]] if scale else [dim[0].name[1:] for dim in found.dims]
+    values = found[()] if found.dtype.kind != "O" else np.array(found.asstr()[()]).astype(str)
+    fill, encoding = found.attrs.get("_FillValue"), {"dtype": found.dtype}
+    if fill is not None and values.dtype.kind == "i":
+        values = np.where(values == fill, np.float32(np.nan), values.astype(np.float32))
+    return xr.Variable(dims if np.ndim(values) else (), values, encoding=encoding)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
-from . import bootstrap
+from . import intervals
 
 if TYPE_CHECKING:
     import altair as alt
@@ -42,8 +42,8 @@ def band(ax: plt.Axes, x: np.ndarray, samples: np.ndarray, **line) -> plt.Axes:
 
 
 def curve(ax: plt.Axes, x: np.ndarray, samples: np.ndarray, **line) -> plt.Axes:
-    """Mean of `samples` (sample, x) with its 95 % bootstrap interval as a band; NaN samples are left out."""
-    mean, low, high, number = bootstrap.curve(samples)
+    """Mean of `samples` (sample, x) with its 95 % t-interval as a band; NaN samples are left out."""
+    mean, low, high, number = intervals.curve(samples)
     (drawn,) = ax.plot(x[number > 0], mean[number > 0], **line)
     ax.fill_between(x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
     return ax

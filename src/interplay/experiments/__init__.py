@@ -7,12 +7,13 @@ experiments is asked for.  An experiment is cut into units of work, each kept in
 """
 
 import ast
+import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -121,6 +122,63 @@ def load(name: str, at: str | None = None, *, present: bool = False) -> xr.Datas
     if not (found := [data for unit in experiment(name).units(at) if (data := get(name, unit, at)) is not None]):
         raise ValueError(f"no unit of {name} is kept at scale {at}: `python -m interplay run {name} --scale {at}`")
     return archive.combine(found)
+
+
+class LabelError(ValueError):
+    """A label that no result has; the message names it and those there are."""
+
+
+def kept(names: str, variable: str, **labels) -> xr.DataArray:
+    """One variable of experiments (names with spaces between) at labels, at paper scale, samples first.
+
+    labels: of units or dimensions; a value, a list of them, or {"from": first, "to": last}; None is passed over
+    Only units with these labels are read, and all of them: nothing is computed, and nothing left out.
+    Raises LabelError for what no result has, ArchiveError for a result that is missing or cannot be read.
+    """
+    labels = {label: value for label, value in labels.items() if value is not None}
+    units = [(name, unit) for name in names.split() for unit in _units(name)]
+    for label, value in labels.items():
+        asked = {*map(str, _listed(value))}
+        units = [one for one in units if asked & {*map(str, _listed(one[1].get(label)))}] or units
+    try:
+        files = tuple((str(path(name, unit, "paper")), name, json.dumps(unit)) for name, unit in units)
+        whole = _combined(files, variable)
+    except KeyError:
+        raise LabelError(f"{names} has no variable {variable!r}") from None
+    for label, value in labels.items():
+        at = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit in units]
+        if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in at]:
+            known = ", ".join(map(str, at if label in whole.dims else whole.dims))
+            raise LabelError(f"{variable} of {names} has no {label} {missing[0]!r}: there is {known}")
+        if label in whole.dims:
+            whole = whole.sel({label: slice(value["from"], value["to"]) if isinstance(value, dict) else value})
+    alone = [dim for dim in whole.dims if dim != "sample" and whole.sizes[dim] == 1 and dim in units[0][1]]
+    return whole.squeeze(alone, drop=True).transpose("sample", ..., missing_dims="ignore")
+
+
+@cache
+def _units(name: str) -> list[dict]:
+    return experiment(name).units("paper")
+
+
+def _listed(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+@lru_cache(maxsize=512)
+def _combined(units: tuple[tuple[str, str, str], ...], variable: str) -> xr.DataArray:
+    """Of units (file, experiment, settings); `kept.cache_clear()` has files that changed read again."""
+    parts = []
+    for file, name, unit in units:
+        if not Path(file).exists():
+            raise archive.ArchiveError(
+                f"results of {name} are missing in {archive.folder()}: `python -m interplay run {name}` computes them"
+            )
+        parts.append(archive.variable(Path(file), json.loads(unit), variable).to_dataset(name=variable))
+    return archive.combine(parts)[variable]
+
+
+kept.cache_clear = _combined.cache_clear
 
 
 def status(name: str, at: str) -> tuple[int, int, float, list[str]]:

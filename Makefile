@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export TQDM_DISABLE ?= 1
 
-.PHONY: .venv/ready book chapter test paper bench serve colab lint clean
+.PHONY: .venv/ready book chapter test check paper bench serve colab lint clean
 .DELETE_ON_ERROR:
 
 .venv/ready:  # looked at each time: it says which folder, Python and lock it was made for
@@ -24,6 +24,9 @@ test: .venv/ready  ## helpers, every chapter at scale smoke, then the site built
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/test_site.py
 	$(BIN)/python book/_ext/build.py --scale smoke
 	$(BIN)/pytest tests/test_site.py
+
+check: lint  ## lint, and for 20 s the tests of what differs from main
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.touched --seconds 20 --durations 0 -rs tests
 
 paper: .venv/ready  ## compute what is missing of the paper-scale results; hours, resumes
 	TQDM_DISABLE=0 $(BIN)/python -m interplay run all --scale paper

@@ -32,6 +32,7 @@ from interplay import archive
 from helpers import loaded
 kept = Path(os.environ["INTERPLAY_RESULTS"]) / "paper"
 (kept / "read.nc").read_text()
+Path(loaded.__file__).with_name("looked_through.py").read_text()
 archive.look(kept / "missing.nc", {})
 written = kept / "written.part"
 written.write_text("x")
@@ -48,6 +49,7 @@ def test_a_chapter_is_executed_again_when_what_its_run_depended_on_changed_and_o
         "src/helpers/loaded.py": "from . import below",
         "src/helpers/below.py": "",
         "src/helpers/other.py": "",
+        "src/helpers/looked_through.py": "",
         "results/paper/read.nc": "1",
         "results/paper/other.nc": "1",
     }
@@ -59,7 +61,12 @@ def test_a_chapter_is_executed_again_when_what_its_run_depended_on_changed_and_o
         return runs.kept(source, "paper", tmp_path) is not None
 
     assert fresh()
-    for name in ("src/helpers/other.py", "src/interplay/workers.py", "results/paper/other.nc"):
+    for name in (
+        "src/helpers/other.py",
+        "src/helpers/looked_through.py",
+        "src/interplay/workers.py",
+        "results/paper/other.nc",
+    ):
         write(tmp_path, {name: "# 2"})
         assert fresh(), name
     write(tmp_path, {"book/one.md": files["book/one.md"] + "\nMore prose.\n"})

@@ -16,6 +16,8 @@ import yaml
 from nbclient import NotebookClient
 from packaging.requirements import Requirement
 
+from tests import touched
+
 ROOT = Path(__file__).parents[1]
 LOCK = {
     line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].strip()
@@ -114,3 +116,26 @@ def test_a_twin_executes_first_cell_included():
     notebook.cells[0].source = notebook.cells[0].source.replace('SCALE = "paper"', 'SCALE = "smoke"')
     NotebookClient(notebook, timeout=120).execute()
     assert notebook.cells[0].outputs[0].text.startswith("Scale smoke; results are read")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("src/interplay/lowrank.py", "test_lowrank"),
+        ("src/interplay/experiments/words.py", "test_experiments"),
+        ("book/_ext/runs.py", "test_build"),
+        (".ci/venv.py", "test_setup"),
+        ("tests/test_rnn.py", "test_rnn"),
+        ("LICENSE", None),
+    ],
+)
+def test_a_check_runs_what_a_change_touches(name, nearest, monkeypatch):
+    monkeypatch.setattr(touched, "changed", lambda: {ROOT / name})
+    touched.distances.cache_clear()
+    found = {file.stem: steps for file, steps in touched.distances().items()}
+    touched.distances.cache_clear()
+    if nearest is None:
+        assert not found
+    else:
+        assert found[nearest] <= 3 and (found[nearest] == min(found.values()) or "words" in name)
+        assert len(found) < len(list((ROOT / "tests").glob("test_*.py")))

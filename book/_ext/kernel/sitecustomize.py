@@ -35,6 +35,9 @@ def watch(record: str, root: str, results: str) -> None:
     def matters(path: str) -> bool:
         if path.startswith(results + os.sep):
             return True
+        if path.startswith(source) and path.endswith(".py"):  # as a module; what is only looked through is not run
+            name = path[len(source) :].removesuffix(".py").replace(os.sep, ".").removesuffix(".__init__")
+            return name in sys.modules
         inside = path[len(root) + 1 :].split(os.sep) if path.startswith(root + os.sep) else UNSEEN
         return UNSEEN.isdisjoint(inside) and not any(part.endswith(".egg-info") for part in inside)
 

@@ -119,9 +119,8 @@ def dimensions(
         return pooled(rates, torch.ones_like(rates[:, 0]))
     if kind == "high-variance":
         return torch.linalg.svd(W)[:2]
-    drawn = torch.randn(
-        W.shape, generator=generator, dtype=torch.float64, device=generator.device if generator else W.device
-    )
+    at = generator.device if generator else W.device
+    drawn = torch.randn(W.shape, generator=generator, dtype=torch.float64, device=at).to(W.device)
     return torch.linalg.qr(drawn)[0], torch.ones_like(drawn[0])
 
 

@@ -33,10 +33,10 @@ def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
     raise ValueError(f"no network with task {task!r}, g {g}, sample {sample} at scale {at}; there are {there}")
 
 
-def load(task: str, g: float, sample: int, at: str | None = None) -> Network:
+def load(task: str, g: float, sample: int, at: str | None = None, device: str | torch.device = "cpu") -> Network:
     """A trained network, computed first if it is not kept.
 
-    task, g, sample: what it is, as in `index`
+    task, g, sample: what it is, as in `index`; device: where its weights are wanted
     Raises ValueError if there is no such network, ArchiveError if W0 does not come out of its seed as it did.
     """
     at = experiments.scale(at)
@@ -51,6 +51,7 @@ def load(task: str, g: float, sample: int, at: str | None = None) -> Network:
     left, right, dM, dv = (torch.from_numpy(part.dropna(part.dims[-1]).values.astype(np.float32)) for part in kept)
     change = lowrank.unpack(left, right, torch.tensor(float(data.factor_scale)))
     after = Weights(before.W + change, before.M + dM, before.v + dv)
+    before, after = (Weights(*(w.to(device) for w in weights)) for weights in (before, after))
     return Network(before, after, float(data.loss_test))
 
 

@@ -1,0 +1,89 @@
+"""A second device where there is none: tensors that say they are on `meta`, hold their numbers here, and do not mix.
+
+As on a GPU, an operation on tensors of both devices, or NumPy on a tensor of the other one, is an error; unlike
+PyTorch's own FakeTensor the numbers are there, so that training can read its losses.
+"""
+
+from contextlib import contextmanager
+from importlib import import_module
+from unittest.mock import patch
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+DEVICE = torch.device("meta")
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor on the second device."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        layout = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, **layout, device=DEVICE)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(cls, operation, types, args=(), kwargs=None):
+        return dispatch(operation, args, kwargs or {})
+
+    def __format__(self, spec):
+        return format(self.item(), spec)
+
+    def numpy(self, *, force=False):
+        return self.inner.numpy() if force else super().numpy()
+
+    def tolist(self):
+        return self.inner.tolist()
+
+
+def dispatch(operation, args, kwargs):
+    """Do an operation here, and say that its result is where its arguments or the device asked for are."""
+    name = operation.overloadpacket.__name__
+    tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    there = [x for x in tensors if isinstance(x, Elsewhere)]
+    here = [x for x in tensors if not isinstance(x, Elsewhere)]
+    assert all(x.device != DEVICE for x in here), f"{name}: an empty tensor of the real meta device"
+    if there and any(x.dim() for x in here) and name not in ("copy_", "_to_copy"):
+        raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two devices")
+    asked = kwargs.get("device")
+    args, kwargs = tree_map(lambda x: x.inner if isinstance(x, Elsewhere) else x, (args, kwargs))
+    if asked is not None:
+        kwargs["device"] = torch.device("cpu")
+    made = operation(*args, **kwargs)
+    if not (there if asked is None else torch.device(asked) == DEVICE):
+        return made
+    same = {id(x.inner): x for x in there}
+    wrap = lambda x: same[id(x)] if id(x) in same else Elsewhere(x) if type(x) is torch.Tensor else x
+    return tree_map(wrap, made)
+
+
+class _Everywhere(TorchDispatchMode):
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        return dispatch(operation, args, kwargs or {})
+
+
+@contextmanager
+def second_device():
+    """Within it, `DEVICE` works like a GPU; what makes a tensor of numbers makes it here first, and then moves it."""
+    optimizer = import_module("torch.optim.optimizer")  # torch.optim hides it
+    tensor, fused = torch.tensor, optimizer._get_fused_kernels_supported_devices
+    moved = lambda data, *, device=None, **kind: tensor(data, **kind).to(device or "cpu")
+    like = lambda self, data, **kind: moved(data, **{"dtype": self.dtype, "device": self.device} | kind)
+    before = torch._C._only_lift_cpu_tensors()
+    torch._C._set_only_lift_cpu_tensors(True)
+    try:
+        with (
+            patch.object(torch, "tensor", moved),
+            patch.object(torch.Tensor, "new_tensor", like),
+            patch.object(optimizer, fused.__name__, lambda: [*fused(), DEVICE.type]),
+            _Everywhere(),
+        ):
+            yield DEVICE
+    finally:
+        torch._C._set_only_lift_cpu_tensors(before)

@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export TQDM_DISABLE ?= 1
 
-.PHONY: .venv/ready book chapter test check paper bench serve colab lint clean
+.PHONY: .venv/ready book chapter test check paper bench lab serve colab lint clean
 .DELETE_ON_ERROR:
 
 .venv/ready:  # looked at each time: it says which folder, Python and lock it was made for
@@ -33,6 +33,14 @@ paper: .venv/ready  ## compute what is missing of the paper-scale results; hours
 
 bench: .venv/ready  ## speed, side by side with plain implementations
 	$(BIN)/python -m benchmarks
+
+.venv/lab: requirements.lock | .venv/ready
+	$(BIN)/pip install --quiet --no-compile --constraint requirements.lock -e '.[lab]'
+	touch $@
+
+lab: .venv/lab  ## the chapters as notebooks, with the kept results
+	cp book/_ext/lab.json .venv/share/jupyter/lab/settings/overrides.json
+	$(BIN)/jupyter-lab --notebook-dir book
 
 serve: .venv/ready  ## the website at http://localhost:8000, or at another PORT
 	@$(BIN)/python book/_ext/serve.py $(PORT)

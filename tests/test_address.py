@@ -124,7 +124,7 @@ def test_every_link_of_the_twins_leads_somewhere(where):
 def test_buttons_only_with_an_address():
     plain = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert address.configure(plain, None) == plain
-    assert not {"repository", "launch_buttons"} & plain.keys() and set(plain["html"]) == {"favicon"}
+    assert not {"repository", "launch_buttons"} & plain.keys() and set(plain["html"]) == {"favicon", "extra_footer"}
     filled = address.configure(plain, FORK)
     assert filled["repository"] == {"url": "https://github.com/ada/my.fork", "branch": FORK.commit}
     assert filled["html"]["baseurl"] == FORK.site

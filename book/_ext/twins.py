@@ -7,18 +7,19 @@ chapters.  The workflow publishes the same with the address filled in, to the br
 import argparse
 import ast
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import address
-import jupytext
 import nbformat
+import plain
 from address import Address
 
 ROOT = Path(__file__).parents[2]
 BOOK, TWINS = ROOT / "book", ROOT / "notebooks"
 RESULTS = ROOT / "results" / "paper"
 FIRST_CELL = (Path(__file__).parent / "first_cell.py").read_text("utf-8")
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 
 @cache
@@ -27,36 +28,24 @@ def chapters() -> list[Path]:
     return [md for md in sorted(BOOK.glob("*.md")) if "format_name: myst" in md.read_text("utf-8").split("\n---", 1)[0]]
 
 
-@cache
-def citations() -> dict[str, str]:
-    """Key of the bibliography -> (Author et al., year)."""
-    found = {}
-    for key, body in re.findall(r"@\w+\{(\w+),(.*)", (BOOK / "references.bib").read_text("utf-8")):
-        authors = re.search(r"author=\{(.*?)\}, title", body)[1].split(" and ")
-        first = re.sub(r"[{}\\\"']", "", authors[0].split(",")[0])
-        second = f" and {authors[1].split(',')[0]}" if len(authors) == 2 else ""
-        year = re.search(r"year=.(\d{4})", body)[1]
-        found[key] = f"{first}{' et al.' if len(authors) > 2 else second}, {year}"
-    return found
+def code(chapter: Path) -> str:
+    """All code of a chapter."""
+    return "\n".join(cell.source for cell in plain.notebook(chapter.stem).cells if cell.cell_type == "code")
 
 
-@cache
-def titles() -> dict[str, str]:
-    """Page -> its title."""
-    return {md.stem: re.search(r"^# (.+)$", md.read_text("utf-8"), re.M)[1] for md in BOOK.glob("*.md")}
-
-
-def link(page: str, where: Address | None) -> str:
-    """What opens another page: its twin, the page itself where it has none, beside this file where there is no site."""
+def link(here: str, where: Address | None, page: str, label: str) -> str:
+    """What opens a place: in this notebook, in a page's twin, or on the page itself where it has none."""
+    if page == here:
+        return f"#{label}"
     if (BOOK / f"{page}.md") in chapters():
-        return where.twin(page) if where else f"{page}.ipynb"
+        beside = f"{page}.ipynb" + (f"#{label}" if label else "")
+        return where.twin(page) + (f"#scrollTo={label}" if label else "") if where else beside
     return f"{where.site}book/{page}.html" if where else f"../book/{page}.md"
 
 
 def reads(chapter: Path) -> list[str]:
     """Folders of kept results that a chapter may open, named in its code or implied by it."""
-    code = "\n".join(cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "code")
-    nodes = list(ast.walk(ast.parse(code)))
+    nodes = list(ast.walk(ast.parse(code(chapter))))
     said = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     used = {node.id for node in nodes if isinstance(node, ast.Name)} | {
         node.attr for node in nodes if isinstance(node, ast.Attribute)
@@ -86,82 +75,50 @@ def first_cell(chapter: Path, where: Address | None) -> str:
     return text
 
 
-def roles(text: str, page: str, where: Address | None) -> str:
-    """Roles as plain Markdown: mathematics in dollars, references as links."""
-    cited, titled = citations(), titles()
-
-    def role(match: re.Match) -> str:
-        name, body = match[1], " ".join(match[2].split())
-        shown, _, target = body.rpartition("<") if body.endswith(">") else (body, "", body)
-        shown, target = shown.strip(), target.rstrip(">")
-        if name in ("math", "eq"):
-            return f"${body}$" if name == "math" else f"({target.removeprefix('eq-')})"
-        if name.startswith("cite"):
-            return "(" + "; ".join(cited.get(key.strip(), key) for key in body.split(",")) + ")"
-        if name == "doc":
-            return f"[{titled.get(target, target) if shown == target else shown}]({link(target, where)})"
-        if name in ("numref", "ref"):
-            return "the figure" if shown == target else shown
-        if name == "glue:text":
-            return "(printed by the cell before)"
-        return f"`{shown}`"
-
-    return re.sub(r"\{([\w:]+)\}`([^`]+)`", role, text)
+def code_cell(cell, shown: str) -> nbformat.NotebookNode:
+    """A cell of code; what the page folds, Colab (a form with a title) and Jupyter fold, too."""
+    if not FOLDED & set(cell.metadata.get("tags", [])):
+        return nbformat.v4.new_code_cell(cell.source)
+    metadata = {"cellView": "form", "jupyter": {"source_hidden": True}}
+    return nbformat.v4.new_code_cell(f"# @title {shown or 'Code'}\n{cell.source}", metadata=metadata)
 
 
-def plain(text: str, page: str, where: Address | None) -> str:
-    """MyST directives as plain Markdown; what is inside stays."""
-    out, fences = [], []  # fences: (marker, what the directive becomes)
-    for line in text.splitlines():
-        opened = re.match(r"^\s*(`{3,}|:{3,})\{([\w-]+)\}\s*(.*)$", line)
-        if opened:
-            marker, kind, rest = opened.groups()
-            fences.append((marker, kind))
-            if kind == "math":
-                out.append("$$")
-            elif kind in ("admonition", "note", "tip", "warning", "important", "dropdown", "seealso", "margin"):
-                out.append(f"> **{rest or kind.capitalize()}**\n>")
-            elif kind == "exercise":
-                out.append(f"### Exercise: {rest}")
-            elif kind.startswith("solution-start"):
-                out.append("**Solution.** *Think first.*")
-            elif kind in ("figure", "image"):
-                out.append(f"![]({rest})")
-            continue
-        if fences and line.strip() == fences[-1][0]:
-            out.extend(["$$"] if fences.pop()[1] == "math" else [])
-            continue
-        kind = fences[-1][1] if fences else ""
-        if kind and (option := re.match(r"^:([\w-]+):\s*(.*)$", line.strip())):
-            if (kind, option[1]) == ("math", "label"):
-                out.append(f"\\tag{{{option[2].removeprefix('eq-')}}}")
-            continue
-        if kind in ("bibliography", "tableofcontents"):
-            continue
-        quoted = kind in ("admonition", "note", "tip", "warning", "important", "dropdown", "seealso", "margin")
-        out.append(f"> {line}" if quoted else line)
-    body = re.sub(r"^\([\w-]+\)=\n", "", "\n".join(out), flags=re.M)
-    body = re.sub(r"^\$\$ \(([\w-]+)\)$", "$$", body, flags=re.M)  # a label after the dollars
-    return re.sub(r"\\label\{[^}]*\}", "", roles(body, page, where)).strip()
+def body(page: str, where: Address | None) -> list[nbformat.NotebookNode]:
+    """Cells of a page: a caption follows the cell that draws its figure."""
+    cells, to = [], partial(link, page, where)
+    for cell in plain.notebook(page).cells:
+        if cell.cell_type == "code":
+            drawn = plain.figure(cell)
+            shown = plain.places()[drawn["name"]].shown if drawn else ""
+            cells.append(code_cell(cell, shown))
+            if drawn:
+                caption = f"{plain.anchor(drawn['name'])}**{shown}.** {' '.join(drawn['caption'].split())}"
+                cells.append(nbformat.v4.new_markdown_cell(plain.roles(caption, to)))
+        else:
+            cells += [nbformat.v4.new_markdown_cell(text) for text in plain.plain(cell.source, to)]
+    return cells
 
 
 def twin(chapter: Path, where: Address | None = None) -> nbformat.NotebookNode:
     """The notebook of a chapter, always the same for the same chapter and address."""
-    source = jupytext.read(chapter)
-    cells = [nbformat.v4.new_code_cell(first_cell(chapter, where))]
+    page, head = chapter.stem, []
     if where:
-        head = f"[Read this chapter with its results]({where.site}book/{chapter.stem}.html)"
-        cells.insert(0, nbformat.v4.new_markdown_cell(head))
-    for cell in source.cells:
-        if cell.cell_type == "code":
-            cells.append(nbformat.v4.new_code_cell(cell.source))
-        elif text := plain(cell.source, chapter.stem, where):
-            cells.append(nbformat.v4.new_markdown_cell(text))
+        text = f"[Read this chapter with its results]({where.site}book/{page}.html)"
+        head.append(nbformat.v4.new_markdown_cell(text))
+    head.append(nbformat.v4.new_code_cell(first_cell(chapter, where), metadata={"cellView": "form"}))
+    cells, folded = head + body(page, where), []
     for n, cell in enumerate(cells):
-        cell["id"] = f"{chapter.stem[:40]}-{n}"
+        placed = re.search(r'<a id="([\w-]+)">', cell.source) if cell.cell_type == "markdown" else None
+        cell["id"] = placed[1] if placed else f"{page[:40]}-{n}"
+        cell.metadata["id"] = cell["id"]  # where Colab looks
+        if cell.source.startswith("#### Solution"):
+            folded.append(cell["id"])
+            cell.metadata["jp-MarkdownHeadingCollapsed"] = True
     notebook = nbformat.v4.new_notebook(cells=cells)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = {"accelerator": "GPU", "colab": {"provenance": []}, "kernelspec": kernel}
+    notebook.metadata = {"colab": {"collapsed_sections": folded, "provenance": []}, "kernelspec": kernel}
+    if "rnn.train(" in code(chapter) and "rnn.device()" in code(chapter):  # what gains from a GPU
+        notebook.metadata["accelerator"] = "GPU"
     return notebook
 
 

@@ -130,7 +130,7 @@ def test_links(pair):
     found = []
     for link in re.findall(r"\]\(([^)\s]+)\)|<(https?://[^>]+)>", text):
         url = urlsplit(link[0] or link[1])
-        if url.netloc == "colab.research.google.com":
+        if url.netloc == urlsplit(FORK.twin(name)).netloc:
             target = Path(url.path).stem
             assert (link[0] == FORK.twin(target)) or url.fragment.startswith("scrollTo=")
             found.append((target, url.fragment.removeprefix("scrollTo=")))

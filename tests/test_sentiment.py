@@ -143,6 +143,10 @@ def test_paper_scale_is_the_protocol_of_the_paper():
     assert [tuple(unit[key] for key in keys) for unit in units("networks", "paper")] == [
         ("LSTM", "SST-2", 256, 64, 500, 0.01 / 256, sample) for sample in range(3)
     ]
+    rates = [(unit["cell"], unit["lr"], unit["keep"]) for unit in units("rates", "paper")]
+    for lr, keep in ((0.01 / 256 / 16, True), (0.01 / 256 / 10, False), (0.01 / 256 / 20, False)):
+        assert rates.count(("LSTM", lr, keep)) == (5 if keep else 3)
+        assert [rates.count((cell, lr, keep)) for cell in ("GRU", "RNN")] == [3 * keep] * 2
     matched = {(unit["cell"], unit["sample"]) for unit in units("matched", "paper")}
     assert matched == {(cell, sample) for cell in sentiment.CELLS for sample in range(6 if cell == "LSTM" else 3)}
 
@@ -194,13 +198,13 @@ def start(folder: Path) -> subprocess.Popen:
 def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole, tmp_path, monkeypatch):
     place = tmp_path / "smoke/sentiment-networks"
     path, process = place / "LSTM_s0.checkpoint", start(tmp_path)
-    epoch = lambda: torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)["course"][0]
-    while process.poll() is None and not (path.exists() and epoch() >= 1):
+    state = lambda: torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)
+    while process.poll() is None and not (path.exists() and len(state()["history"]) > 1):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (place / "LSTM_s0.nc").exists(), "it was not killed in time"
-    spent = torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)["seconds"]
+    spent = state()["seconds"]
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
     unit = units("networks", "smoke")[0]
     done, afresh = [], sentiment.train
@@ -234,8 +238,8 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_sentence(spoil, tmp_path):
     unit = units("networks", "smoke")[0]
     path = tmp_path / "LSTM_s0.checkpoint"
     of = {"unit": json.dumps(unit), "words": "of one kind"}
-    experiment.save(path, of | {"course": (3, {}, [[0.0] * 4])})
-    assert experiment.resume(path, of)["course"][0] == 3
+    experiment.save(path, of | {"history": [[0.0] * 4]})
+    assert experiment.resume(path, of)["history"] == [[0.0] * 4]
     for other in ({"unit": json.dumps(unit | {"lr": 1.0})}, {"words": "of another"}):
         with pytest.raises(archive.ArchiveError, match="other settings or words"):
             experiment.resume(path, of | other)
@@ -323,7 +327,13 @@ def test_a_network_of_a_smaller_rate_is_cut_as_one_that_is_kept_whole(tmp_path, 
 
 
 @pytest.mark.parametrize("lr", [0, -1e-3, np.nan, np.inf])
-def test_a_rate_that_cannot_be_is_refused_before_any_work(lr):
+def test_a_rate_that_cannot_be_is_refused_before_any_work(lr, tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "none"))
+    monkeypatch.setitem(experiment.SIZE, "smoke", experiment.SIZE["smoke"] | {"lr": lr})
+    for kind in ("networks", "rates"):
+        with pytest.raises(ValueError, match="learning rate is .*, but must be finite and above 0"):
+            experiments.run(f"sentiment-{kind}", "smoke")
+    assert not (tmp_path / "none").exists()
     with pytest.raises(ValueError, match=f"learning rate is {lr}, but must be finite and above 0"):
         sentiment.adam(reader()[0], lr)
 

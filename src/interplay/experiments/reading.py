@@ -6,10 +6,11 @@ import numpy as np
 import torch
 import xarray as xr
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.utils.rnn import pad_sequence
 
 from .. import archive, lowrank, sentiment
 from ..seeds import generator, seed
-from . import words
+from . import fetch, words
 
 SPLITS = ("validation", "test")
 BOTH = ["change", "whole"]  # cut through training
@@ -47,14 +48,16 @@ def pack(before: dict, after: dict) -> xr.Dataset:
     return data
 
 
-def restore(unit: dict, kept: xr.Dataset, device: torch.device | str = "cpu") -> tuple[sentiment.Reader, dict, dict]:
-    """A network of a unit from what was kept of it: ready to read, and its weights before and after.
+def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.Reader, dict, dict]:
+    """The network of a unit, computed first if it is not kept: ready to read, and its weights before and after.
 
     Raises ArchiveError if initial weights or words are not what they were.
     """
     read = words.kept(unit["words"], unit["scale"])
     made, before = reader(unit, read, device)
-    data = kept.sel({name: unit[name] for name in ("part", "cell", "sample") if name in unit})
+    data = fetch(f"sentiment-{unit['kind']}", unit, unit["scale"]).sel(
+        {name: unit[name] for name in ("part", "cell", "sample") if name in unit}
+    )
     if words.digest(read) != str(data.words_digest.values):
         raise archive.ArchiveError(
             f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "
@@ -75,23 +78,30 @@ def restore(unit: dict, kept: xr.Dataset, device: torch.device | str = "cpu") ->
 
 def cut(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Dataset:
     """W1, U2 and W2 cut as `unit` says: loss and accuracy (what, rank, split), and (split) of the network in full."""
-    look = lambda: [sentiment.evaluate(made, held[split]) for split in SPLITS]
+    splits = [split for split in SPLITS if split in held]
+    look = lambda: [sentiment.evaluate(made, held[split]) for split in splits]
     cuts = [sentiment.against_rank(made, before, unit["ranks"], what, look) for what in unit["what"]]
     found = np.array(cuts, np.float32)
     full, dims = np.array(look(), np.float32), ("what", "rank", "split")
     values = {"loss_at_rank": (dims, found[..., 0]), "accuracy_at_rank": (dims, found[..., 1])}
     values |= {"loss": ("split", full[:, 0]), "accuracy": ("split", full[:, 1])}
-    return xr.Dataset(values, {"what": unit["what"], "rank": unit["ranks"], "split": list(SPLITS)})
+    return xr.Dataset(values, {"what": unit["what"], "rank": unit["ranks"], "split": splits})
 
 
-def through(made: sentiment.Reader, before: dict, held: list[sentiment.Batch], ranks: list[int]) -> dict[str, list]:
+def through(made: sentiment.Reader, before: dict, held: list[sentiment.Batch], ranks: list[int]) -> xr.Dataset:
     """At one epoch: singular values of each change; accuracy in full, and with change and whole cut to each rank."""
-    after, right = sentiment.weights(made), lambda: sentiment.evaluate(made, held)[1]
-    return {
-        "values": [lowrank.singular_values(after[name] - before[name]).tolist() for name in sentiment.MATRICES],
-        "accuracy": right(),
-        "at_rank": [sentiment.against_rank(made, before, ranks, what, right) for what in BOTH],
-    }
+    after = sentiment.weights(made)
+    values = [lowrank.singular_values(after[name] - before[name]).cpu() for name in sentiment.MATRICES]
+    padded = pad_sequence(values, batch_first=True, padding_value=torch.nan).numpy()
+    found = cut(made, before, {"validation": held}, {"ranks": ranks, "what": BOTH}).isel(split=0, drop=True)
+    return xr.Dataset(
+        {
+            "course_values": (("matrix", "mode"), padded),
+            "course_accuracy": found.accuracy,
+            "course_accuracy_at_rank": found.accuracy_at_rank,
+        },
+        {"matrix": list(sentiment.MATRICES), "mode": np.arange(1, padded.shape[1] + 1)},
+    )
 
 
 def probe(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Dataset:

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from torch.nn.utils.rnn import pad_sequence
 
-from .. import archive, corpus, sentiment
-from . import Experiment, experiment, fetch, reading, words
+from .. import archive, corpus, edge, sentiment
+from . import Experiment, experiment, reading, words
 from . import path as where
 from . import scale as scale_of
 
@@ -37,7 +36,7 @@ STAGES = {  # cell, part of the learning rate, and how many networks at each sca
     ],
     "noise": [("LSTM", 1, {"paper": 3, "lite": 1, "smoke": 1})],
     "rates": [
-        ("LSTM", 16, {"paper": 5}),
+        *(("LSTM", 16, {"paper": 5}), ("GRU", 16, {"paper": 3}), ("RNN", 16, {"paper": 3})),
         ("LSTM", 10, {"paper": 3, "lite": 1, "smoke": 1}),
         ("LSTM", 20, {"paper": 3, "smoke": 1}),
     ],
@@ -53,6 +52,7 @@ SNAPSHOTS = [0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250
 RANKS_THROUGH = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50]  # at every snapshot
 NETWORK = {"optimiser": "adam", "dropout": 0.5, "bucket": sentiment.BUCKET, "ranks_through": RANKS_THROUGH}
 TRUNCATED = {"truncated": list(sentiment.TRUNCATED)}
+MEASURED = ["training loss", "training accuracy", "validation loss", "validation accuracy"]
 WHAT, WITHOUT = ["change", "whole", "gates"], ["all", "the change alone", "another start"]
 SAVE_EVERY = 60.0  # seconds between checkpoints
 
@@ -70,7 +70,7 @@ def cuts(scale: str) -> dict:
 
 
 def networks(kind: str, scale: str) -> list[dict]:
-    """Settings of the networks of a stage."""
+    """Settings of the networks of a stage; raises ValueError for a learning rate that is not finite and above 0."""
     size = SIZE[scale]
     stop = {"snapshots": SNAPSHOTS} if kind in ("networks", "rates") else {"until": UNTIL[scale]}
     stop |= {"epochs": 5 * size["epochs"]} if "until" in stop else {}
@@ -78,8 +78,9 @@ def networks(kind: str, scale: str) -> list[dict]:
     made = []
     for cell, part, many in STAGES[kind]:
         one = NETWORK | size | stop | {"kind": kind, "scale": scale, "cell": cell, "words": text(scale)}
+        one["lr"] = edge.number("learning rate", size["lr"] / part, above=0)
         if kind == "rates":
-            one |= {"part": part, "lr": size["lr"] / part, "keep": part == WHOLE[scale]}
+            one |= {"part": part, "keep": part == WHOLE[scale]}
             one |= {} if one["keep"] else cuts(scale)
         made += [one | {"sample": sample} for sample in range(many.get(scale, 0))]
     return made
@@ -96,9 +97,9 @@ def measured(kind: str, stage: str, scale: str) -> list[dict]:
 
 
 def probed(scale: str) -> list[dict]:
-    """Settings of the probes of networks by the paper's protocol and of matched ones."""
+    """Settings of the probes of all networks that are kept, but those on noise."""
     own = {"kind": "probes", "scale": scale, "ranks": [2, 5, 10], "sentences": 600, "without": WITHOUT} | TRUNCATED
-    return [own | {"network": unit} for stage in ("networks", "matched") for unit in kept_whole(stage, scale)]
+    return [own | {"network": unit} for stage in ("networks", "matched", "rates") for unit in kept_whole(stage, scale)]
 
 
 def work(unit: dict) -> float:
@@ -114,7 +115,7 @@ def work(unit: dict) -> float:
 def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, reading.Held, xr.Dataset]:
     """The network of a unit, its weights before, batches by split (of training `sentences`, evenly), the words."""
     network = unit["network"]
-    made, before, _ = reading.restore(network, fetch(f"sentiment-{network['kind']}", network, unit["scale"]), device)
+    made, before, _ = reading.restore(network, device)
     kept = words.kept(network["words"], unit["scale"])
     read, labels = words.sentences(kept, device)
     some = np.linspace(0, len(read["train"]) - 1, unit.get("sentences", 0)).astype(int)  # they come sorted by label
@@ -132,8 +133,8 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
 
 def probe(unit: dict, device: torch.device) -> xr.Dataset:
     """A kept network without its start, and more of `reading.probe`."""
-    found = reading.probe(*opened(unit, device)[:3], unit)
-    return labelled(found, unit["network"] | {"stage": unit["network"]["kind"]})
+    found, network = reading.probe(*opened(unit, device)[:3], unit), unit["network"]
+    return labelled(found.expand_dims(stage=[network["kind"]]), {name: network[name] for name in ("cell", "sample")})
 
 
 def labelled(data: xr.Dataset, network: dict) -> xr.Dataset:
@@ -154,9 +155,10 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     history, snapshots, spent = [], {}, 0.0
     if found := resume(path, of):
         sentiment.put(made, found["weights"])
-        _, state, history = found["course"]
-        optimiser.load_state_dict(state)
-        snapshots, spent = found["snapshots"], found["seconds"]
+        optimiser.load_state_dict(found["optimiser"])
+        history = found["history"]
+        snapshots = {epoch: xr.Dataset.from_dict(taken) for epoch, taken in found["snapshots"].items()}
+        spent = found["seconds"]
     began = saved = time.monotonic()
     how = {"label": ("sentiment", unit["cell"], unit["hidden"], unit["sample"]), "until": unit.get("until", np.inf)}
     how |= {name: unit[name] for name in ("epochs", "batch", "bucket")}
@@ -164,8 +166,9 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
         if "snapshots" in unit and epoch in (*unit["snapshots"], unit["epochs"]):
             snapshots[epoch] = reading.through(made, before, held, few)
         if time.monotonic() - saved > SAVE_EVERY:
-            state = of | {"weights": sentiment.weights(made), "course": (epoch, optimiser.state_dict(), history)}
-            save(path, state | {"snapshots": snapshots, "seconds": spent + time.monotonic() - began})
+            state = of | {"weights": sentiment.weights(made), "optimiser": optimiser.state_dict(), "history": history}
+            state |= {"snapshots": {epoch: taken.to_dict() for epoch, taken in snapshots.items()}}
+            save(path, state | {"seconds": spent + time.monotonic() - began})
             saved = time.monotonic()
     snapshots = snapshots or {len(history) - 1: reading.through(made, before, held, few)}
     if unit.get("keep", True):
@@ -174,8 +177,10 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
         held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in reading.SPLITS}
         found = reading.cut(made, before, held, unit).rename(rank="cut", what="of")
     about = {"words_digest": words.digest(data), "before_digest": reading.digest(before), "corpus": data.corpus}
-    found = found.assign(course(history, snapshots, few)).assign(about)
-    found = found.assign(vectors=unit.get("vectors", str(data.vectors.values)))
+    about |= {"vectors": unit.get("vectors", str(data.vectors.values))}
+    through = xr.concat(snapshots.values(), "snapshot").assign_coords(snapshot=list(snapshots)).astype(np.float32)
+    steps = xr.DataArray(np.array(history, np.float32), {"epoch": range(len(history)), "measured": MEASURED})
+    found = found.assign(through.assign(history=steps, **about))
     return labelled(found, unit).assign_attrs(seconds=spent)
 
 
@@ -203,32 +208,6 @@ def resume(path: Path, of: dict) -> dict | None:
     return state
 
 
-def course(history: list, snapshots: dict[int, dict], ranks: list[int]) -> xr.Dataset:
-    """What is kept of a training: its history, and what was seen of the network at some epochs."""
-    values = [pad_sequence([torch.tensor(one) for one in taken["values"]], True, torch.nan)
-              for taken in snapshots.values()]  # fmt: skip
-    return xr.Dataset(
-        {
-            "history": (("epoch", "measured"), np.array(history, np.float32)),
-            "course_values": (("snapshot", "matrix", "mode"), torch.stack(values).numpy()),
-            "course_accuracy": ("snapshot", [taken["accuracy"] for taken in snapshots.values()]),
-            "course_accuracy_at_rank": (
-                ("snapshot", "what", "rank"),
-                [taken["at_rank"] for taken in snapshots.values()],
-            ),
-        },
-        {
-            "epoch": np.arange(len(history)),
-            "measured": ["training loss", "training accuracy", "validation loss", "validation accuracy"],
-            "snapshot": list(snapshots),
-            "matrix": list(sentiment.MATRICES),
-            "mode": np.arange(1, values[0].shape[1] + 1),
-            "what": reading.BOTH,
-            "rank": ranks,
-        },
-    )
-
-
 def network(
     cell: str, sample: int, kind: str = "matched", at: str | None = None
 ) -> tuple[sentiment.Reader, dict, dict]:
@@ -242,8 +221,7 @@ def network(
     if (cell, sample) not in chosen:
         there = ", ".join(unit["unit"] for unit in chosen.values())
         raise ValueError(f"no network with cell {cell!r} and sample {sample} at scale {at}; there are {there}")
-    unit = chosen[cell, sample]
-    return reading.restore(unit, fetch(f"sentiment-{kind}", unit, at))
+    return reading.restore(chosen[cell, sample])
 
 
 SAMPLE, CUT = "{cell}_s{sample}", "{network[unit]}"  # names of files

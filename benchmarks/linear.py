@@ -32,11 +32,12 @@ def flow_vs_bptt() -> dict:
     N, T, g, target, epochs = (SETTINGS[name] for name in ("N", "T", "g", "target", "epochs"))
     W0, m, w = draw(g, N, 0)
     unit = {"unit": "bench", "N": N, "g": g, "samples": [0], "rate": rate(g, target), "optimiser": "sgd"}
+    unit |= {"dt": SETTINGS["dt"], "nonlinearity": "linear"}
     weights, trial = ensemble(unit, torch.float32, torch.device("cpu")), step_trial(1, T, target)
 
     def back_propagate(epochs: int) -> float:
         given = unit | {"epochs": epochs}
-        return clock(lambda: train(given, weights, trial, [], dt=SETTINGS["dt"], nonlinearity="linear"))
+        return clock(lambda: train(given, weights, trial, []))
 
     net, fast, slow, once = linear.reduce(W0, m, w), [], [], []
     back_propagate(1)

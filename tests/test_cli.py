@@ -162,6 +162,16 @@ def test_status_has_a_line_for_every_experiment(capsys, folder):
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("read", [0, 1])
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word(read):
+    command = [sys.executable, "-m", "interplay", "status", "--scale", "smoke"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(read):
+        child.stdout.readline()
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait(60)) == ("", 141)
+
+
 def test_claims_are_strict_json_or_a_table_and_end_with_4_where_nothing_is_kept(capsys, folder):
     assert cli.main(["claims", "C2", "--json"]) == 4
     out, err = capsys.readouterr()

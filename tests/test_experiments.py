@@ -271,7 +271,8 @@ def test_status_names_what_is_damaged_as_missing_and_goes_on(there, capsys):
     assert cli.main(["status", "--scale", "smoke"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split()[0] for line in lines if line[0] != " "] == experiments.names()
-    assert lines[1].strip() == faults[0] and faults[0].startswith(f"{files[0]} is damaged")
+    at = next(number for number, line in enumerate(lines) if line.startswith("training "))
+    assert lines[at + 1].strip() == faults[0] and faults[0].startswith(f"{files[0]} is damaged")
     assert len(lines) == len(experiments.names()) + 2
 
 
@@ -355,10 +356,14 @@ def default(task: type, field: str, value: object) -> Callable:
     [
         ("training", default(tasks.FlipFlop, "amplitude", 5.0), '"amplitude": 5.0'),
         ("sweep", lambda patch: patch.setitem(training.MEASURED, "optimiser", "sgd"), '"optimiser": "sgd"'),
-        ("linear-exact", changed(linear, "QUIET", 0.6), '{"quiet": 0.1}, not {"quiet": 0.6}'),
+        (
+            "linear-exact",
+            lambda patch: patch.setitem(linear.UNITS["exact"][0], "quiet", 0.6),
+            '{"quiet": 0.1}, not {"quiet": 0.6}',
+        ),
         (
             "linear-cosine",
-            lambda patch: patch.setitem(linear.COSINE, "period", 4.0),
+            lambda patch: patch.setitem(linear.UNITS["cosine"][0], "period", 4.0),
             '{"period": 5.0}, not {"period": 4.0}',
         ),
         ("operative-networks", changed(operative, "UNIT_NOISE", 0.2), '{"noise": 0.1}, not {"noise": 0.2}'),

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import sys
 from concurrent.futures import BrokenExecutor
 
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     claims.add_argument("begin", nargs="?", default="", help="only those whose id begins so, such as C8")
     claims.add_argument("--json", action="store_true", help="as a list of objects")
     asked = parser.parse_args(argv)
+    code = 0
     try:
         if asked.verb == "run":
             names = experiments.names() if asked.name == "all" else [asked.name]
@@ -40,7 +42,11 @@ def main(argv: list[str] | None = None) -> int:
         elif asked.verb == "status":
             print_status(experiments.scale(asked.scale))
         else:
-            return print_claims(asked.begin, asked.json)
+            code = print_claims(asked.begin, asked.json)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read has seen enough: `status | head`; as of a process that SIGPIPE ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, archive.ArchiveError) as fault:
         print(f"interplay: {fault}", file=sys.stderr)
         return 2
@@ -50,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interplay: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
-    return 0
+    return code
 
 
 def print_status(at: str) -> None:

@@ -1,5 +1,6 @@
 """The trained networks, ready to run: W0 from its seed, held to a digest; the change from its low-rank factors."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,9 @@ def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
     """Experiment and unit that hold a network; raises ValueError that says which networks there are."""
     units = [(name, unit) for name in EXPERIMENTS for unit in experiments.experiment(name).units(at)]
     for name, unit in units:
-        if (unit["task"], unit["sample"]) == (task, sample) and any(np.isclose(g, x) for x in unit["g"]):
+        if (unit["task"], unit["sample"]) == (task, sample) and np.isclose(g, unit["g"]).any():
             return name, unit
-    keys = ("task", "g", "sample")
-    there = {key: sorted({x for _, unit in units for x in np.atleast_1d(unit[key]).tolist()}) for key in keys}
+    there = {key: np.unique(np.hstack([unit[key] for _, unit in units])).tolist() for key in ("task", "g", "sample")}
     raise ValueError(f"no network with task {task!r}, g {g}, sample {sample} at scale {at}; there are {there}")
 
 
@@ -61,25 +61,22 @@ def index(at: str | None = None) -> pd.DataFrame:
     loss: on 512 unseen trials; of_first: the same over the first training loss; epoch: first below 5 % of that (NaN:
     never); norm: Frobenius norm of dW; rank: functional rank (NaN: not reached); factors: kept of dW
     """
-    tables = []
+    parts = []
     for name in EXPERIMENTS:
-        try:
-            data = experiments.load(name, at, present=True).isel(N=0)
-        except ValueError:  # nothing of it is kept
-            continue
-        columns = {
-            "loss": data.loss_test,
-            "of_first": data.loss_test / data.loss.isel(epoch=0),
-            "epoch": training.convergence_epoch(data.loss),
-            "norm": np.sqrt((data.values_change**2).sum("mode")),
-            "rank": training.functional_rank(data.loss_at_rank),
-            "factors": data.left.isel(neuron=0).notnull().sum("factor"),
-        }
-        plain = {column: values.reset_coords(drop=True) for column, values in columns.items()}
-        tables.append(xr.Dataset(plain).to_dataframe())
-    if not tables:
+        with suppress(ValueError):  # nothing of it is kept
+            parts.append(experiments.load(name, at, present=True))
+    if not parts:
         return pd.DataFrame(columns=["task", "g", "sample"])
-    table = pd.concat(tables).dropna(subset=["loss"]).reset_index()
+    data = archive.combine(parts).isel(N=0, drop=True)
+    columns = {
+        "loss": data.loss_test,
+        "of_first": data.loss_test / data.loss.isel(epoch=0, drop=True),
+        "epoch": training.convergence_epoch(data.loss),
+        "norm": np.sqrt((data.values_change**2).sum("mode")),
+        "rank": training.functional_rank(data.loss_at_rank),
+        "factors": data.left.isel(neuron=0, drop=True).notnull().sum("factor"),
+    }
+    table = xr.Dataset(columns).to_dataframe().dropna(subset=["loss"]).reset_index()
     return table.sort_values(["task", "g", "sample"], ignore_index=True)
 
 

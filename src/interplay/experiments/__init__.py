@@ -24,9 +24,10 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from .. import archive, rnn
+from .. import archive, edge, rnn
 
 SCALES = ("smoke", "lite", "paper")
+FROM_ONE = {"mode", "leading", "factor", "layer", "joint", "in", "out", "index"}  # dimensions counted from 1
 
 
 class Experiment(NamedTuple):
@@ -51,6 +52,18 @@ def rows(**axes: Iterable) -> list[dict]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
+def dataset(held: dict[str, tuple], labels: dict[str, object], **coordinates: object) -> xr.Dataset:
+    """Arrays or tensors by name, each (dimensions, values), as the part of a whole that has these labels.
+
+    Dimensions without coordinates are counted: singular values, layers and the like from 1, the rest from 0.
+    """
+    plain = {name: (dims, values.cpu() if torch.is_tensor(values) else values) for name, (dims, values) in held.items()}
+    data = xr.Dataset({name: (dims, np.asarray(values)) for name, (dims, values) in plain.items()})
+    free = data.sizes.keys() - coordinates.keys()
+    counted = {dim: np.arange(data.sizes[dim]) + (dim in FROM_ONE) for dim in free}
+    return data.assign_coords(counted | coordinates).expand_dims({name: [label] for name, label in labels.items()})
+
+
 def names() -> list[str]:
     """All experiments, family by family."""
     return list(_families())
@@ -69,17 +82,13 @@ def _families() -> dict[str, str]:
 
 def scale(chosen: str | None = None) -> str:
     """The scale chosen, or that of `INTERPLAY_SCALE`; raises ValueError if there is no such scale."""
-    name = chosen or os.environ.get("INTERPLAY_SCALE", "paper")
-    if name not in SCALES:
-        raise ValueError(f"unknown scale {name!r}: choose one of {', '.join(SCALES)}")
-    return name
+    return edge.one_of("scale", chosen or os.environ.get("INTERPLAY_SCALE", "paper"), SCALES)
 
 
 def experiment(name: str) -> Experiment:
     """The experiment of that name; raises ValueError if there is none."""
-    if name not in _families():
-        raise ValueError(f"unknown experiment {name!r}: choose one of {', '.join(names())}")
-    return import_module(f".{_families()[name]}", __name__).EXPERIMENTS[name]
+    family = _families()[edge.one_of("experiment", name, _families())]
+    return import_module(f".{family}", __name__).EXPERIMENTS[name]
 
 
 def path(name: str, settings: dict, at: str) -> Path:

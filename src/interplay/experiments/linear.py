@@ -12,23 +12,53 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import linear, rnn, theory
+from .. import archive, linear, rnn, theory
 from ..seeds import seed
-from . import Experiment, rows
+from . import Experiment, dataset
 
 RATE = {0.05: 0.015, 0.5: 0.015, 1.0: 0.009, 2.0: 0.003}  # learning rate at g = 0; times (1 - g^2)^2 at g
-COUPLINGS = [round(0.1 * i, 1) for i in range(10)]
-SIZE = {  # N, samples, epochs, T
-    "paper": {"N": 1024, "small": 256, "samples": 5, "epochs": 200, "T": 100, "cosine_epochs": 1000, "every": 10},
-    "lite": {"N": 256, "small": 128, "samples": 3, "epochs": 200, "T": 100, "cosine_epochs": 1000, "every": 20},
-    "smoke": {"N": 96, "small": 32, "samples": 2, "epochs": 30, "T": 20, "cosine_epochs": 40, "every": 10},
-}
 LEADING = 5  # singular values and eigenvalues kept
-STEP_DT, COSINE_DT = 0.5, 0.1  # Euler steps of the two tasks
-QUIET = 0.1  # targets below this are learned by networks whose initial output is 0
-COSINE = {"dt": COSINE_DT, "period": 5.0, "scored": 10.0, "trial": 20.0}  # in units of the neuronal time constant
+SAMPLES = {"paper": 5, "lite": 3, "smoke": 2}
+SIZE = {
+    "paper": {
+        "exact": {"N": 1024, "epochs": 200},
+        "bptt": {"N": 1024, "epochs": 200, "T": 100, "every": 50},
+        "failure": {"N": 256, "epochs": 200, "T": 200, "every": 4},
+        "cosine": {"N": 256, "epochs": 1000, "every": 10},
+    },
+    "lite": {
+        "exact": {"N": 256, "epochs": 200},
+        "bptt": {"N": 256, "epochs": 200, "T": 100, "every": 50},
+        "failure": {"N": 128, "epochs": 200, "T": 200, "every": 4},
+        "cosine": {"N": 128, "epochs": 1000, "every": 20},
+    },
+    "smoke": {
+        "exact": {"N": 96, "epochs": 30},
+        "bptt": {"N": 96, "epochs": 30, "T": 20, "every": 7},
+        "failure": {"N": 32, "epochs": 30, "T": 40, "every": 4},
+        "cosine": {"N": 32, "epochs": 40, "every": 10},
+    },
+}
+STEP = {"dt": 0.5, "nonlinearity": "linear"}
+COSINE = {"dt": 0.1, "period": 5.0, "scored": 10.0, "trial": 20.0}  # in units of the neuronal time constant
 PERIOD, SCORED, TRIAL = (COSINE[name] for name in ("period", "scored", "trial"))
 COSINE_RATE = {"linear": {0.0: 0.2, 0.4: 0.15, 0.8: 0.05}, "tanh": {0.0: 0.4, 0.4: 0.3, 0.8: 0.1}}
+UNITS = {  # what differs between the units of an experiment; targets below `quiet` start from an output of 0
+    "exact": [
+        {"targets": list(RATE), "rates": list(RATE.values()), "quiet": 0.1, "g": [round(0.1 * i, 1) for i in range(10)]}
+    ],
+    "bptt": [STEP | {"target": t, "g": g, "rate": RATE[t] * (1 - g**2) ** 2} for t in (0.5, 2.0) for g in (0.0, 0.6)],
+    "failure": [
+        STEP | {"target": t, "g": g, "rate": at_0 * (1 - g**2) ** 2}
+        for t, at_0 in ((2.0, 0.002), (4.0, 0.001))
+        for g in (0.6, 0.8)
+    ],
+    "cosine": [
+        COSINE | {"nonlinearity": phi, "g": g, "rate": rate}
+        for phi, rates in COSINE_RATE.items()
+        for g, rate in rates.items()
+    ],
+}
 
 
 def draw(g: float, N: int, sample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,33 +73,10 @@ def rate(g: float, target: float) -> float:
     return RATE[target] * (1 - g**2) ** 2
 
 
-def grid(scale: str, size: str, table: list[dict], **common: object) -> list[dict]:
-    """Settings of the units in `table`, of networks of one `size`."""
-    chosen = SIZE[scale]
-    made = {"N": chosen[size], "samples": list(range(chosen["samples"])), "leading": LEADING, "optimiser": "sgd"}
-    return [made | {"epochs": chosen["epochs"]} | common | one for one in table]
-
-
-def exact_units(scale: str) -> list[dict]:
-    """Figure 4: all targets and g."""
-    table = {"targets": list(RATE), "rates": list(RATE.values()), "quiet": QUIET, "g": COUPLINGS}
-    return grid(scale, "N", [table], kind="exact")
-
-
-def step_units(scale: str, kind: str, size: str, rates: dict, gs: tuple, T: float, every: int) -> list[dict]:
-    """Figure 3, and large targets: one target and g a unit, its rate."""
-    table = [one | {"rate": rates[one["target"]] * (1 - one["g"] ** 2) ** 2} for one in rows(target=rates, g=gs)]
-    T, every = T * SIZE[scale]["T"], every or max(1, SIZE[scale]["epochs"] // 4)
-    return grid(scale, size, table, kind=kind, T=T, every=every, dt=STEP_DT, nonlinearity="linear")
-
-
-def cosine_units(scale: str) -> list[dict]:
-    """The autonomous cosine: one nonlinearity and g a unit."""
-    table = [
-        {"nonlinearity": phi, "g": g, "rate": rate} for phi, rates in COSINE_RATE.items() for g, rate in rates.items()
-    ]
-    own = {"epochs": SIZE[scale]["cosine_epochs"], "every": SIZE[scale]["every"]}
-    return grid(scale, "small", table, kind="cosine", **own, **COSINE)
+def grid(scale: str, kind: str) -> list[dict]:
+    """Settings of every unit of one experiment."""
+    common = {"kind": kind, "samples": list(range(SAMPLES[scale])), "leading": LEADING, "optimiser": "sgd"}
+    return [common | SIZE[scale][kind] | one for one in UNITS[kind]]
 
 
 def work(unit: dict) -> float:
@@ -152,7 +159,7 @@ def measure(
 
 
 def step_trial(
-    networks: int, T: float, target: float, dt: float = STEP_DT, dtype=torch.float32
+    networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32
 ) -> tuple[torch.Tensor, ...]:
     """Inputs, targets and mask (time, network, 1, 1): input 1 from t = 1 on, output scored in the last time unit."""
     steps, first, scored = round((T + 1) / dt), round(1 / dt), round(1 / dt)
@@ -161,129 +168,97 @@ def step_trial(
     return inputs, target * mask, mask
 
 
-def ensemble(unit: dict, dtype: torch.dtype, device: torch.device) -> rnn.Weights:
-    """The networks of a unit, one a sample, in the paper's scaling: the same as `draw` gives."""
-    seeds = [seed("linear", unit["N"], unit["g"], sample) for sample in unit["samples"]]
-    return rnn.initialise([unit["g"]] * len(seeds), unit["N"], 1, 1, seeds, dtype=dtype, device=device)
-
-
-def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], **kind) -> rnn.Training:
-    """Plain gradient descent on W alone; what diverged is in the result, so that no warning is needed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return rnn.train(
-            weights,
-            lambda epoch: tuple(x.to(weights.W.device) for x in trial),
-            epochs=unit["epochs"],
-            lr=unit["rate"],
-            optimiser=unit["optimiser"],
-            trained="W",
-            progress=False,
-            snapshots=snapshots,
-            names=[f"{unit['unit']} sample {s}" for s in unit["samples"]],
-            **kind,
-        )
-
-
-def diverged_at(unit: dict, done: rnn.Training) -> np.ndarray:
-    """Epoch at which each sample's loss was no longer finite, -1 if it always was."""
-    return np.array([done.diverged.get(f"{unit['unit']} sample {s}", -1) for s in unit["samples"]])
-
-
-def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
-    """Figure 3 by back-propagation through T (float32, as the paper), and the same networks by the exact gradient."""
-    epochs, found = unit["epochs"], []
-    at = sorted({*range(0, epochs, unit["every"]), epochs - 1})
-    for sample in unit["samples"]:  # one by one: a network of 1024 units stays in the cache, five do not
-        one = unit | {"samples": [sample]}
-        done = train(
-            one,
-            ensemble(one, torch.float32, device),
-            step_trial(1, unit["T"], unit["target"], unit["dt"]),
-            at,
-            dt=unit["dt"],
-            nonlinearity=unit["nonlinearity"],
-        )
-        change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in at]).double()
-        run = linear.descend(linear.reduce(*draw(unit["g"], unit["N"], sample)), unit["target"], unit["rate"], epochs)
-        # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
-        slowest = torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()
-        exact = linear.singular_values(run.A[at])[:, : unit["leading"]]
-        found.append((done.loss[:, 0], run.loss, torch.linalg.svdvals(change)[:, : unit["leading"]], exact, slowest))
-    dims = {
-        "loss": ("epoch",),
-        "loss_exact": ("epoch",),
-        "values": ("snapshot", "rank"),
-        "values_exact": ("snapshot", "rank"),
-        "slowest": (),
-    }
-    held = {
-        name: (("sample", *own), np.stack(part)) for (name, own), part in zip(dims.items(), zip(*found), strict=True)
-    }
-    coords = {"sample": unit["samples"], "epoch": np.arange(epochs), "snapshot": at}
-    return xr.Dataset(held, coords).expand_dims(target=[unit["target"]], g=[unit["g"]])
-
-
-def failure(unit: dict, device: torch.device) -> xr.Dataset:
-    """Large targets, back-propagation through T: loss (sample, epoch), leading real parts (sample, snapshot, rank)."""
-    weights, at = ensemble(unit, torch.float32, device), list(range(0, unit["epochs"] + 1, unit["every"]))
-    trial = step_trial(len(unit["samples"]), unit["T"], unit["target"], unit["dt"])
-    done = train(unit, weights, trial, at, dt=unit["dt"], nonlinearity=unit["nonlinearity"])
-    leading = [
-        torch.linalg.eigvals(done.snapshots[epoch]).real.sort(-1, descending=True)[0][:, : unit["leading"]]
-        for epoch in at
-    ]
-    held = {
-        "loss": (("sample", "epoch"), done.loss.T.numpy()),
-        "leading": (("sample", "snapshot", "rank"), torch.stack(leading, 1).numpy()),
-        "diverged": (("sample",), diverged_at(unit, done).astype(float)),
-    }
-    coords = {"sample": unit["samples"], "epoch": np.arange(unit["epochs"]), "snapshot": at}
-    return xr.Dataset(held, coords).expand_dims(target=[unit["target"]], g=[unit["g"]])
-
-
 def cosine_trial(
-    networks: int, dt: float = COSINE_DT, period: float = PERIOD, scored: float = SCORED, trial: float = TRIAL
+    networks: int, dt: float = COSINE["dt"], period: float = PERIOD, scored: float = SCORED, trial: float = TRIAL
 ) -> tuple[torch.Tensor, ...]:
     """No input; cos(2 pi t / period) over a trial, scored over its first part: (time, network, 1, 1) each."""
     t = dt * torch.arange(round(trial / dt))[:, None, None, None].expand(-1, networks, 1, 1)
     return torch.zeros_like(t), torch.cos(2 * math.pi * t / period), (t < scored - dt / 2).float()
 
 
+def ensemble(unit: dict, dtype: torch.dtype, device: torch.device) -> rnn.Weights:
+    """The networks of a unit, one a sample, in the paper's scaling: the same as `draw` gives."""
+    seeds = [seed("linear", unit["N"], unit["g"], sample) for sample in unit["samples"]]
+    return rnn.initialise([unit["g"]] * len(seeds), unit["N"], 1, 1, seeds, dtype=dtype, device=device)
+
+
+def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], h0=None) -> rnn.Training:
+    """Plain gradient descent on W alone; what diverged is in the result, by sample, so that no warning is needed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return rnn.train(
+            weights,
+            lambda epoch: tuple(x.to(weights.W.device) for x in trial),
+            **{name: unit[name] for name in ("epochs", "optimiser", "dt", "nonlinearity")},
+            lr=unit["rate"],
+            trained="W",
+            h0=h0,
+            progress=False,
+            snapshots=snapshots,
+            names=unit["samples"],
+        )
+
+
+def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
+    """Figure 3 by back-propagation through T (float32, as the paper), and the same networks by the exact gradient."""
+    epochs, g, target, leading, parts = (*(unit[name] for name in ("epochs", "g", "target", "leading")), [])
+    at = sorted({*range(0, epochs, unit["every"]), epochs - 1})
+    for sample in unit["samples"]:  # one by one: a network of 1024 units stays in the cache, five do not
+        one = unit | {"samples": [sample]}
+        done = train(one, ensemble(one, torch.float32, device), step_trial(1, unit["T"], target, unit["dt"]), at)
+        change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in at]).double()
+        run = linear.descend(linear.reduce(*draw(g, unit["N"], sample)), target, unit["rate"], epochs)
+        found = {
+            "loss": (("epoch",), done.loss[:, 0]),
+            "loss_exact": (("epoch",), run.loss),
+            "values": (("snapshot", "rank"), torch.linalg.svdvals(change)[:, :leading]),
+            "values_exact": (("snapshot", "rank"), linear.singular_values(run.A[at])[:, :leading]),
+            # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
+            "slowest": ((), torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()),
+        }
+        parts.append(dataset(found, {"target": target, "g": g, "sample": sample}, snapshot=at))
+    return archive.combine(parts)
+
+
+def followed(unit: dict, weights: rnn.Weights, trial: tuple, h0=None) -> tuple[rnn.Training, torch.Tensor, dict, dict]:
+    """All samples trained at once: the training, W (sample, snapshot, N, N), loss and divergences, coordinates."""
+    at = list(range(0, unit["epochs"] + 1, unit["every"]))
+    done = train(unit, weights, trial, at, h0)
+    diverged = [float(done.diverged.get(sample, -1)) for sample in unit["samples"]]
+    held = {"loss": (("sample", "epoch"), done.loss.T), "diverged": (("sample",), diverged)}
+    course = torch.stack([done.snapshots[epoch] for epoch in at], 1)
+    return done, course, held, {"sample": unit["samples"], "snapshot": at}
+
+
+def failure(unit: dict, device: torch.device) -> xr.Dataset:
+    """Large targets, back-propagation through T: loss (sample, epoch), leading real parts (sample, snapshot, rank)."""
+    trial = step_trial(len(unit["samples"]), unit["T"], unit["target"], unit["dt"])
+    _, course, held, coordinates = followed(unit, ensemble(unit, torch.float32, device), trial)
+    leading = torch.linalg.eigvals(course).real.sort(-1, descending=True)[0][..., : unit["leading"]]
+    held["leading"] = (("sample", "snapshot", "rank"), leading)
+    return dataset(held, {"target": unit["target"], "g": unit["g"]}, **coordinates)
+
+
 def cosine(unit: dict, device: torch.device) -> xr.Dataset:
     """The autonomous cosine: loss, output of the trained network, and the leading eigenvalues through training."""
     W, M, _ = ensemble(unit, torch.float32, device)
-    weights, start = rnn.Weights(W, M, M / unit["N"]), M[..., 0]
-    at, times = list(range(0, unit["epochs"] + 1, unit["every"])), ("dt", "period", "scored", "trial")
-    trial = cosine_trial(len(unit["samples"]), **{name: unit[name] for name in times})
-    how = {name: unit[name] for name in ("dt", "nonlinearity")} | {"h0": start}
-    done = train(unit, weights, trial, at, **how)
-    z, _ = rnn.simulate(done.weights, trial[0].to(W.device), **how)
-    values = torch.stack([torch.linalg.eigvals(done.snapshots[epoch]) for epoch in at], 1)
-    largest = {"of_imaginary": values.imag.argmax(-1), "of_real": values.real.argmax(-1)}
-    held = {name: values.gather(-1, index[..., None])[..., 0] for name, index in largest.items()}
-    held = {name: (("sample", "snapshot", "part"), torch.view_as_real(value).numpy()) for name, value in held.items()}
-    change = torch.linalg.svdvals(done.snapshots[at[-1]] - done.snapshots[0])[:, : unit["leading"]].numpy()
-    held |= {
-        "loss": (("sample", "epoch"), done.loss.T.numpy()),
-        "output": (("sample", "time"), z[:, :, 0, 0].T.cpu().numpy()),
-        "values": (("sample", "rank"), change),
-        "diverged": (("sample",), diverged_at(unit, done).astype(float)),
-    }
-    coords = {"sample": unit["samples"], "epoch": np.arange(unit["epochs"]), "snapshot": at}
-    coords |= {"time": unit["dt"] * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
-    return xr.Dataset(held, coords).expand_dims(nonlinearity=[unit["nonlinearity"]], g=[unit["g"]])
+    trial = cosine_trial(len(unit["samples"]), **{name: unit[name] for name in COSINE})
+    done, course, held, coordinates = followed(unit, rnn.Weights(W, M, M / unit["N"]), trial, M[..., 0])
+    how = {name: unit[name] for name in ("dt", "nonlinearity")}
+    z, _ = rnn.simulate(done.weights, trial[0].to(W.device), h0=M[..., 0], **how)
+    values = torch.linalg.eigvals(course)
+    for name, index in (("of_imaginary", values.imag.argmax(-1)), ("of_real", values.real.argmax(-1))):
+        largest = values.gather(-1, index[..., None])[..., 0]
+        held[name] = (("sample", "snapshot", "part"), torch.view_as_real(largest))
+    held["output"] = (("sample", "time"), z[:, :, 0, 0].T)
+    held["values"] = (("sample", "rank"), torch.linalg.svdvals(course[:, -1] - course[:, 0])[:, : unit["leading"]])
+    coordinates |= {"time": unit["dt"] * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
+    return dataset(held, {"nonlinearity": unit["nonlinearity"], "g": unit["g"]}, **coordinates)
 
 
 EXPERIMENTS = {
-    "linear-exact": Experiment(exact_units, "exact", exact, work),
-    "linear-bptt": Experiment(
-        partial(step_units, kind="bptt", size="N", rates={t: RATE[t] for t in (0.5, 2.0)}, gs=(0.0, 0.6), T=1, every=0),
-        "bptt_z{target}_g{g}", back_propagation, work,
-    ),
-    "linear-failure": Experiment(
-        partial(step_units, kind="failure", size="small", rates={2.0: 0.002, 4.0: 0.001}, gs=(0.6, 0.8), T=2, every=4),
-        "failure_z{target}_g{g}", failure, work,
-    ),
-    "linear-cosine": Experiment(cosine_units, "cosine_{nonlinearity}_g{g}", cosine, work),
-}  # fmt: skip
+    "linear-exact": Experiment(partial(grid, kind="exact"), "exact", exact, work),
+    "linear-bptt": Experiment(partial(grid, kind="bptt"), "bptt_z{target}_g{g}", back_propagation, work),
+    "linear-failure": Experiment(partial(grid, kind="failure"), "failure_z{target}_g{g}", failure, work),
+    "linear-cosine": Experiment(partial(grid, kind="cosine"), "cosine_{nonlinearity}_g{g}", cosine, work),
+}

@@ -1,11 +1,12 @@
 """Networks that integrate evidence or make sine waves, and which dimensions of W they use (Krause et al. 2022).
 
-Kinds: `networks` trains, `measures` reduces each trained network to k directions of every kind and runs it.
+`operative-networks` trains; `operative-measures` reduces each network to k directions of every kind and runs it.
 The paper's optimiser, rates and initial variances are not known: those below solve both tasks.
 """
 
 import math
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ import xarray as xr
 
 from .. import operative, rnn, tasks
 from ..seeds import generator, seed
-from . import Experiment, fetch, rows
+from . import Experiment, dataset, fetch, rows
 
+Task = tasks.ContextIntegration | tasks.SineWave
 TASKS = {"context-integration": tasks.ContextIntegration, "sine-wave": tasks.SineWave}
 UNIT_NOISE = 0.1  # of every unit and step, inside the bracket of the Euler step
 PHASES = {  # of training; `share` of all updates
@@ -30,15 +32,15 @@ TRAINING = {
     "clip": 1.0,  # of each network's gradient
     "readout": 0.5,  # norm of v before training
 }
-SIZE = {
-    "paper": {"N": 100, "samples": 10, "group": 5, "updates": {"context-integration": 1150, "sine-wave": 2500}},
-    "lite": {"N": 60, "samples": 2, "group": 2, "updates": {"context-integration": 300, "sine-wave": 600}},
-    "smoke": {"N": 24, "samples": 2, "group": 2, "updates": {"context-integration": 6, "sine-wave": 10}},
+SIZE = {  # networks, in groups that train together; trials to test, to compare states
+    "paper": {"N": 100, "samples": 10, "group": 5, "test": 120, "distance": 60},
+    "lite": {"N": 60, "samples": 2, "group": 2, "test": 48, "distance": 24},
+    "smoke": {"N": 24, "samples": 2, "group": 2, "test": 12, "distance": 12},
 }
-TRIALS = {  # to find conditions' averages, to test, to compare states
-    "paper": {"sampling": {"context-integration": 240, "sine-wave": 510}, "test": 120, "distance": 60},
-    "lite": {"sampling": {"context-integration": 96, "sine-wave": 255}, "test": 48, "distance": 24},
-    "smoke": {"sampling": {"context-integration": 48, "sine-wave": 102}, "test": 12, "distance": 12},
+UPDATES = {  # of each task; trials to find conditions' averages
+    "paper": {"context-integration": (1150, 240), "sine-wave": (2500, 510)},
+    "lite": {"context-integration": (300, 96), "sine-wave": (600, 255)},
+    "smoke": {"context-integration": (6, 48), "sine-wave": (10, 102)},
 }
 SAMPLED = {  # of the steps and frequencies at which states are averaged
     "context-integration": {"every": 100},
@@ -53,20 +55,21 @@ def grid(scale: str) -> list[dict]:
     firsts = range(0, size["samples"], size["group"])
     groups = [list(range(first, min(first + size["group"], size["samples"]))) for first in firsts]
     common = {"kind": "networks", "N": size["N"], "noise": UNIT_NOISE} | TRAINING
-    return [
-        common | one | {"updates": size["updates"][name], "task_fields": asdict(task()), "phases": PHASES[name]}
+    own = {
+        name: {"updates": UPDATES[scale][name][0], "task_fields": asdict(task()), "phases": PHASES[name]}
         for name, task in TASKS.items()
-        for one in rows(task=[name], samples=groups)
-    ]
+    }
+    return [common | one | own[one["task"]] for one in rows(task=TASKS, samples=groups)]
 
 
 def measured_grid(scale: str) -> list[dict]:
     """Settings of every network to measure, those of its group among them."""
-    own, chosen = {"task", "N", "updates", "noise", "task_fields"}, TRIALS[scale]
     common = {"kind": "measures", "scale": scale, "kinds": list(operative.KINDS), "local": operative.LOCAL}
+    common |= {name: SIZE[scale][name] for name in ("test", "distance")}
     return [
-        {name: group[name] for name in own} | common | chosen | SAMPLED[group["task"]]
-        | {"sample": sample, "group": group, "ranks": ranks(group["N"]), "sampling": chosen["sampling"][group["task"]]}
+        {name: group[name] for name in ("task", "N", "updates", "noise", "task_fields")}
+        | common | SAMPLED[group["task"]]
+        | {"sample": sample, "group": group, "ranks": ranks(group["N"]), "sampling": UPDATES[scale][group["task"]][1]}
         for group in EXPERIMENTS["operative-networks"].units(scale)
         for sample in group["samples"]
     ]  # fmt: skip
@@ -74,13 +77,13 @@ def measured_grid(scale: str) -> list[dict]:
 
 def work(unit: dict) -> float:
     """Relative cost: updates x steps x trials x N^2, or networks simulated."""
-    steps = made(unit).n_steps
-    if unit["kind"] == "networks":
-        return 6e-9 * len(unit["samples"]) * unit["updates"] * steps * 60 * unit["N"] ** 2
-    return 2e-9 * len(unit["kinds"]) * len(unit["ranks"]) * unit["test"] * steps * unit["N"] ** 2
+    many = 3 * len(unit["samples"]) * unit["updates"] * 60 if unit["kind"] == "networks" else (
+        len(unit["kinds"]) * len(unit["ranks"]) * unit["test"]
+    )  # fmt: skip
+    return 2e-9 * many * made(unit).n_steps * unit["N"] ** 2
 
 
-def made(unit: dict, **changes: float) -> tasks.ContextIntegration | tasks.SineWave:
+def made(unit: dict, **changes: float) -> Task:
     """The task of a unit, with changes of its fields."""
     return TASKS[unit["task"]](**(unit["task_fields"] | changes))
 
@@ -89,22 +92,19 @@ def initial(unit: dict, device: torch.device) -> tuple[rnn.Weights, torch.Tensor
     """Networks of a unit before training: W ~ N(0, 1/N), M ~ N(0, 1/n_in), v ~ N(0, readout^2/N); h0 zero."""
     task, N = made(unit), unit["N"]
     seeds = [seed("operative", unit["task"], N, sample) for sample in unit["samples"]]
-    drawn = rnn.initialise([1.0] * len(seeds), N, task.n_in, task.n_out, seeds, device=device)
-    M, v = (part * part.new_tensor(N) ** power for part, power in ((drawn.M, -0.5), (drawn.v, 0.5)))
-    M, v = M * math.sqrt(N / task.n_in), v * unit["readout"]  # columns of norm sqrt(N / n_in) and `readout`
-    return rnn.Weights(drawn.W, M, v), torch.zeros(len(seeds), starts(task), N, device=device)
+    W, M, v = rnn.initialise([1.0] * len(seeds), N, task.n_in, task.n_out, seeds, device=device)
+    M, v = M * W.new_tensor(N) ** -0.5 * math.sqrt(N / task.n_in), v * W.new_tensor(N) ** 0.5 * unit["readout"]
+    return rnn.Weights(W, M, v), torch.zeros(len(seeds), starts(task), N, device=device)
 
 
-def starts(task: tasks.ContextIntegration | tasks.SineWave) -> int:
+def starts(task: Task) -> int:
     """Number of trained initial states: one a context, or one."""
     return 2 if isinstance(task, tasks.ContextIntegration) else 1
 
 
-def start(task: tasks.ContextIntegration | tasks.SineWave, h0: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+def start(task: Task, h0: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Initial state of every trial (network, trial, N), from those of each context (network, start, N)."""
-    if starts(task) == 1:
-        return h0.expand(-1, inputs.shape[2], -1)
-    return inputs[0, :, :, 2:4] @ h0
+    return h0.expand(-1, inputs.shape[2], -1) if starts(task) == 1 else inputs[0, :, :, 2:4] @ h0
 
 
 def unit_noise(
@@ -119,42 +119,38 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     """A group of networks trained on the mean squared error of all steps: Adam, cosine decay, clipped gradients."""
     weights, h0 = initial(unit, device)
     drawing = [generator("operative trials", unit["task"], unit["N"], s, device=device) for s in unit["samples"]]
-    parts = {"W0": weights.W.clone()}
-    moving = [part.requires_grad_() for part in (*weights, h0)]
-    losses = []
+    W0, moving, losses = weights.W.clone(), [part.requires_grad_() for part in (*weights, h0)], []
     for phase in unit["phases"]:
         task, updates = made(unit, **phase["task_fields"]), max(1, round(phase["share"] * unit["updates"]))
-        n_trials, lr = phase["trials"], phase["lr"]
-        step = torch.optim.Adam(moving, lr=lr)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(step, updates, eta_min=unit["decay"] * lr)
+        step = torch.optim.Adam(moving, lr=phase["lr"])
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(step, updates, eta_min=unit["decay"] * phase["lr"])
         for _ in range(updates):
-            inputs, targets, _ = task.trials(n_trials, drawing, device=device)
-            noise = unit_noise(task.n_steps, n_trials, unit["N"], drawing, unit["noise"])
+            inputs, targets, _ = task.trials(phase["trials"], drawing, device=device)
+            noise = unit_noise(task.n_steps, phase["trials"], unit["N"], drawing, unit["noise"])
             z = rnn.outputs(rnn.Weights(*moving[:3]), inputs, dt=task.dt, h0=start(task, h0, inputs), noise=noise)
-            each = (z - targets).square().mean((0, 2, 3))
+            losses.append((z - targets).square().mean((0, 2, 3)))
             step.zero_grad()
-            each.sum().backward()
+            losses[-1].sum().backward()
             norm = sum(part.grad.square().sum((1, 2)) for part in moving).sqrt()
             for part in moving:  # networks are clipped one by one
                 part.grad *= (unit["clip"] / norm.clamp(min=unit["clip"]))[:, None, None]
             step.step()
             decay.step()
-            losses.append(each.detach())
-    parts |= dict(zip(("W", "M", "v", "h0"), (part.detach() for part in moving), strict=True))
+            losses[-1] = losses[-1].detach()
     dims = {"W0": ("unit", "unit_in"), "W": ("unit", "unit_in"), "M": ("unit", "channel_in")}
     dims |= {"v": ("unit", "channel_out"), "h0": ("start", "unit")}
-    held = {name: (("sample", *dims[name]), part.cpu().numpy()) for name, part in parts.items()}
-    held["loss"] = (("update", "sample"), torch.stack(losses).cpu().numpy())
-    return xr.Dataset(held).assign_coords(sample=unit["samples"]).expand_dims(task=[unit["task"]])
+    parts = zip(dims.items(), (W0, *(part.detach() for part in moving)), strict=True)
+    held = {name: (("sample", *own), part) for (name, own), part in parts}
+    return dataset(held | {"loss": (("update", "sample"), torch.stack(losses))}, {"task": unit["task"]},
+                   sample=unit["samples"])  # fmt: skip
 
 
 def network(data: xr.Dataset, task: str, sample: int) -> tuple[rnn.Weights, torch.Tensor]:
     """Weights and initial states (1, start, N) of one trained network, with a network axis of length 1."""
-    one = data.sel(task=task, sample=sample)
-    made = TASKS[task]()
-    cut = {"M": made.n_in, "v": made.n_out, "W": None}
-    parts = [torch.as_tensor(one[name].values[..., : cut[name]].astype(np.float32))[None] for name in "WMv"]
-    return rnn.Weights(*parts), torch.as_tensor(one.h0.values[: starts(made)].astype(np.float32))[None]
+    one, made = data.sel(task=task, sample=sample), TASKS[task]()
+    cut = {"W": np.s_[:], "M": np.s_[:, : made.n_in], "v": np.s_[:, : made.n_out], "h0": np.s_[: starts(made)]}
+    W, M, v, h0 = (torch.as_tensor(one[name].values[cut[name]].astype(np.float32))[None] for name in cut)
+    return rnn.Weights(W, M, v), h0
 
 
 def ranks(N: int) -> list[int]:
@@ -163,106 +159,92 @@ def ranks(N: int) -> list[int]:
 
 
 def sampled_states(
-    task: tasks.ContextIntegration | tasks.SineWave,
-    weights: rnn.Weights,
-    h0: torch.Tensor,
-    unit: dict,
-    drawing: torch.Generator,
+    task: Task, unit: dict, weights: rnn.Weights, h0: torch.Tensor, drawing: torch.Generator
 ) -> tuple[torch.Tensor, np.ndarray]:
     """States averaged over noisy trials of a condition at fixed times (K, N), and what each belongs to (K, columns).
 
     Columns: context (0, 1), then 1 or 0 for a positive or negative choice; for sine waves, the number of the frequency.
     """
-    n_trials, every = unit["sampling"], unit["every"]
-    drawn = task.conditions(n_trials, [drawing])
-    inputs = task.trials(n_trials, [drawing]).inputs
-    noise = unit_noise(task.n_steps, n_trials, weights.W.shape[-1], [drawing], unit["noise"])
-    states = rnn.simulate(weights, inputs, dt=task.dt, h0=start(task, h0, inputs), noise=noise, keep_states=True)[1][
-        :, 0
-    ]
-    found, labels, at = [], [], [0, *range(every - 1, task.n_steps, every)]
+    drawn = task.conditions(unit["sampling"], [drawing])
+    inputs = task.trials(unit["sampling"], [drawing]).inputs
+    noise = unit_noise(task.n_steps, unit["sampling"], unit["N"], [drawing], unit["noise"])
+    how = {"dt": task.dt, "h0": start(task, h0, inputs), "noise": noise}
+    at = [0, *range(unit["every"] - 1, task.n_steps, unit["every"])]
+    states = rnn.simulate(weights, inputs, **how, keep_states=True)[1][at, 0]
     if isinstance(task, tasks.ContextIntegration):
-        context, drift = (part[0] for part in drawn)
-        for c in (0, 1):
-            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                chosen = (context == c) & (drift.sign() == torch.tensor(signs)).all(1)
-                found.append(states[at][:, chosen].mean(1))
-                labels += [(c, int(signs[c] > 0))] * len(at)
+        contexts, drift = (part[0] for part in drawn)
+        chosen = {
+            (context, *signs): (contexts == context) & (drift.sign() == torch.tensor(signs)).all(1)
+            for context, *signs in product((0, 1), (1, -1), (1, -1))
+        }
+        labels = [(context, int((first, second)[context] > 0)) for context, first, second in chosen]
     else:
-        for j in range(0, task.number, unit["frequencies_every"]):
-            found.append(states[at][:, drawn[0] == j].mean(1))
-            labels += [(j, 0)] * len(at)
-    return torch.cat(found), np.array(labels)
+        chosen = {j: drawn[0] == j for j in range(0, task.number, unit["frequencies_every"])}
+        labels = [(j, 0) for j in chosen]
+    means = torch.cat([states[:, some].mean(1) for some in chosen.values()])
+    return means, np.repeat(labels, len(at), 0)
 
 
 def measure(unit: dict, device: torch.device) -> xr.Dataset:
     """One network reduced to k directions of each kind: cost with frozen noise, distance of states without noise."""
-    task, sample = made(unit), unit["sample"]
+    task, sample, N = made(unit), unit["sample"], unit["N"]
     weights, h0 = network(fetch("operative-networks", unit["group"], unit["scale"]), unit["task"], sample)
-    W, N, at = weights.W[0], unit["N"], unit["ranks"]
+    W = weights.W[0]
     draw = {what: generator(f"operative {what}", unit["task"], N, sample) for what in ("sampling", "test", "random")}
-    states, labels = sampled_states(task, weights, h0, unit, draw["sampling"])
+    states, labels = sampled_states(task, unit, weights, h0, draw["sampling"])
     drawn = task.conditions(unit["test"], [draw["test"]])
     inputs, targets, _ = task.trials(unit["test"], [draw["test"]])
     noise = unit_noise(task.n_steps, unit["test"], N, [draw["test"]], unit["noise"])
-    begin, quiet = start(task, h0, inputs), slice(unit["distance"])
+    begin, some = start(task, h0, inputs), slice(unit["distance"])
 
     def costs(Wk, trials=slice(None)):
         z = operative.outputs(Wk, weights, inputs[:, :, trials], task.dt, begin[:, trials], noise[:, :, trials])
         return (z - targets[:, :, trials]).square().mean((0, 2, 3)).numpy()
 
-    R = torch.tanh(states.double())
-    held = {name: [] for name in ("cost", "distance", "missed_drive", "missed_W", "dimension_values")}
-    for kind in unit["kinds"]:
-        Q, values = operative.dimensions(W, states, kind, draw["random"], unit["local"])
-        Wk = operative.reduced(W.double(), Q, at, operative.is_rows(kind))
-        held["cost"].append(costs(Wk))
-        held["distance"].append(
-            operative.state_distance(Wk, weights, inputs[:, :, quiet], task.dt, begin[:, quiet]).numpy()
-        )
-        held["missed_drive"].append(
-            (torch.linalg.matrix_norm((W.double() - Wk) @ R.mT) / torch.linalg.matrix_norm(W.double() @ R.mT)).numpy()
-        )
-        held["missed_W"].append((torch.linalg.matrix_norm(W.double() - Wk) / torch.linalg.matrix_norm(W)).numpy())
-        held["dimension_values"].append(values.numpy())
-    dims = {name: ("kind", "rank") for name in held} | {"dimension_values": ("kind", "index")}
-    data = {name: (dims[name], np.stack(rows).astype(np.float32)) for name, rows in held.items()}
-    states_run = rnn.simulate(weights, inputs, dt=task.dt, h0=begin, noise=noise, keep_states=True)[1][:, 0]
-    data |= {
+    distance = lambda Wk: operative.state_distance(Wk, weights, inputs[:, :, some], task.dt, begin[:, some]).numpy()
+    visited = rnn.simulate(weights, inputs, dt=task.dt, h0=begin, noise=noise, keep_states=True)[1][:, 0]
+    data = cuts(unit, W, states, draw["random"], costs, distance) | {
         "full_cost": ((), costs(W[None])[0]),
         "target_variance": ((), float(targets.var())),
         "values_W": (("index",), torch.linalg.svdvals(W)),
-        "values_activity": (("index",), torch.linalg.svdvals(torch.cov(states_run.flatten(0, 1).mT)).sqrt()),
+        "values_activity": (("index",), torch.linalg.svdvals(torch.cov(visited.flatten(0, 1).mT)).sqrt()),
         "first_row_effect": (("state",), operative.local_rows(W, states, 1)[1][:, 0]),
         "drive": (("state",), operative.local_columns(W, states)[1]),
-        "bound": (("state",), torch.linalg.svdvals(W)[0] * R.norm(dim=1).float()),
+        "bound": (("state",), torch.linalg.svdvals(W)[0] * torch.tanh(states.double()).norm(dim=1).float()),
         "states": (("state", "unit"), states),
         "label": (("state", "what"), labels),
     }
-    coords = {"kind": unit["kinds"], "rank": at, "index": np.arange(1, N + 1), "what": ["group", "choice"]}
+    coordinates = {"kind": unit["kinds"], "rank": unit["ranks"], "what": ["group", "choice"]}
     if isinstance(task, tasks.ContextIntegration):
-        data["subset_cost"], coords = (
-            by_function(W, states, labels, drawn, at, costs),
-            coords | {"subset": list(SUBSETS)},
-        )
-        coords["tested"] = ["own", "other"]
-    data = xr.Dataset({name: (d, np.asarray(values)) for name, (d, values) in data.items()}, coords)
-    return data.assign_coords(state=np.arange(len(states))).expand_dims(task=[unit["task"]], sample=[sample])
+        data["subset_cost"] = by_function(W, states, labels, drawn, unit["ranks"], costs)
+        coordinates |= {"subset": list(SUBSETS), "tested": ["own", "other"]}
+    return dataset(data, {"task": unit["task"], "sample": sample}, **coordinates)
 
 
-def by_function(W, states, labels, drawn, at, costs):
+def cuts(unit: dict, W, states, drawing: torch.Generator, costs, distance) -> dict[str, tuple]:
+    """By kind and rank: cost, distance of states, and the shares of W and of the drive that are missed."""
+    exact, rates, found = W.double(), torch.tanh(states.double()).mT, []
+    norm = torch.linalg.matrix_norm
+    for kind in unit["kinds"]:
+        Q, values = operative.dimensions(W, states, kind, drawing, unit["local"])
+        Wk = operative.reduced(exact, Q, unit["ranks"], operative.is_rows(kind))
+        missed = {
+            "missed_drive": norm((exact - Wk) @ rates) / norm(exact @ rates),
+            "missed_W": norm(exact - Wk) / norm(W),
+        }
+        found.append({"cost": costs(Wk), "distance": distance(Wk), "dimension_values": values} | missed)
+    dims = {name: ("kind", "index" if name == "dimension_values" else "rank") for name in found[0]}
+    return {name: (own, np.stack([one[name] for one in found]).astype(np.float32)) for name, own in dims.items()}
+
+
+def by_function(W, states, labels, drawn, ranks: list[int], costs) -> tuple:
     """Cost (subset, tested, rank) on trials of own and other function, keeping columns of one function alone."""
     context, drift = (part[0] for part in drawn)
-    choice = drift.gather(1, context[:, None])[:, 0] > 0
-    found = []
-    for own, trials in (
-        (labels[:, 0] == 0, context == 0),
-        (labels[:, 0] == 1, context == 1),
-        (labels[:, 1] == 1, choice),
-        (labels[:, 1] == 0, ~choice),
-    ):
-        Q, _ = operative.dimensions(W, states[torch.as_tensor(own)], "columns")
-        Wk = operative.reduced(W.double(), Q, at)
+    positive, found = drift.gather(1, context[:, None])[:, 0] > 0, []
+    of = ((0, 0, context == 0), (0, 1, context == 1), (1, 1, positive), (1, 0, ~positive))  # as SUBSETS
+    for column, value, trials in of:
+        Q, _ = operative.dimensions(W, states[torch.as_tensor(labels[:, column] == value)], "columns")
+        Wk = operative.reduced(W.double(), Q, ranks)
         found.append([costs(Wk, trials), costs(Wk, ~trials)])
     return ("subset", "tested", "rank"), np.array(found, np.float32)
 

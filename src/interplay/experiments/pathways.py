@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from .. import pathways
-from . import Experiment, rows
+from . import Experiment, dataset, rows
 
 COMMON = {
     "scale": 0.1,
@@ -80,27 +80,23 @@ def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
     return torch.where(there.any(0), first, torch.nan)
 
 
-def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway], leading: int) -> dict:
+def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway], leading: int) -> dict[str, tuple]:
     """Of each layer: leading singular values of the change and of the end, and how far its invariant drifted."""
-    layers = max(map(len, before))
-    change = np.full((len(before), layers, leading), np.nan)
-    end, drift, moved = (
-        change.copy(),
-        np.full((len(before), layers - 1), np.nan),
-        np.full((len(before), layers - 1), np.nan),
-    )
-    for which, (old, new) in enumerate(zip(before, after, strict=True)):
-        for layer, (W0, W) in enumerate(zip(old, new, strict=True)):
-            for kept, matrix in ((change, W - W0), (end, W)):
-                values = torch.linalg.svdvals(matrix[0])[:leading]
-                kept[which, layer, : len(values)] = values
-        pairs = zip(pathways.invariants(old), pathways.invariants(new), old, new, strict=False)
-        for layer, (C0, C, W0, W) in enumerate(pairs):
-            drift[which, layer] = (C - C0).norm()
-            moved[which, layer] = (W @ W.mT - W0 @ W0.mT).norm()
-    found = {"values_change": change, "values_end": end}
-    found = {name: (("pathway", "layer", "leading"), kept) for name, kept in found.items()}
-    return found | {"drift": (("pathway", "joint"), drift), "moved": (("pathway", "joint"), moved)}
+
+    def values(W: torch.Tensor) -> torch.Tensor:
+        found = torch.linalg.svdvals(W[0])[:leading]
+        return torch.nn.functional.pad(found, (0, leading - len(found)), value=torch.nan)
+
+    both = list(zip(before, after, strict=True))
+    invariants = [zip(*map(pathways.invariants, pair), strict=True) for pair in both]
+    layers, joint = ("pathway", "layer", "leading"), ("pathway", "joint")
+    stacked = lambda rows: torch.stack([torch.stack(row) for row in rows])
+    return {
+        "values_change": (layers, stacked([[values(W - W0) for W0, W in zip(*pair)] for pair in both])),
+        "values_end": (layers, stacked([[values(W) for W in new] for new in after])),
+        "drift": (joint, stacked([[(C - C0).norm() for C0, C in pairs] for pairs in invariants])),
+        "moved": (joint, stacked([[(W @ W.mT - W0 @ W0.mT).norm() for W0, W in zip(*pair)][:-1] for pair in both])),
+    }
 
 
 def figure(unit: dict, device: torch.device) -> xr.Dataset:
@@ -122,11 +118,9 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
         "map": (("pathway", "attribute", "item"), done.maps[-1, 0].cpu()),
         "half_time": (("mode",), halves(K)),
     }
-    held |= spectra(
-        *([[W.cpu().double() for W in p] for p in both] for both in (before, done.pathways)), unit["leading"]
-    )
-    labels = {"phi": [unit["phi"]], "seed": [unit["seed"]], "depth": [depth]}
-    return labelled(held).expand_dims(labels)
+    plain = ([[W.cpu().double() for W in pathway] for pathway in both] for both in (before, done.pathways))
+    held |= spectra(*plain, unit["leading"])
+    return dataset(held, {"phi": unit["phi"], "seed": unit["seed"], "depth": depth})
 
 
 def many(unit: dict, device: torch.device) -> xr.Dataset:
@@ -148,7 +142,7 @@ def many(unit: dict, device: torch.device) -> xr.Dataset:
         "cosine": (("seed",), pathways.cosine(done.maps[-1].cpu())),
         "values_map": (("seed", "pathway", "mode"), torch.linalg.svdvals(done.maps[-1].cpu())),
     }
-    return labelled(held).assign_coords(seed=unit["seeds"]).expand_dims(depth=[unit["depth"]])
+    return dataset(held, {"depth": unit["depth"]}, seed=unit["seeds"])
 
 
 def unequal(unit: dict, device: torch.device) -> xr.Dataset:
@@ -161,15 +155,7 @@ def unequal(unit: dict, device: torch.device) -> xr.Dataset:
     )
     K = pathways.in_modes(done.maps[-1].cpu()).float()
     held = {"K": (("seed", "pathway", "out", "in"), K), "last_loss": (("seed",), done.loss[-1].cpu())}
-    pair = f"{unit['depths'][0]}, {unit['depths'][1]}"
-    return labelled(held).assign_coords(seed=unit["seeds"]).expand_dims(scale=[unit["scale"]], depths=[pair])
-
-
-def labelled(held: dict) -> xr.Dataset:
-    """The arrays as a dataset whose modes, layers and values are counted from 1, the rest from 0."""
-    data = xr.Dataset({name: (dims, np.asarray(values)) for name, (dims, values) in held.items()})
-    one = {"mode", "layer", "joint", "leading", "in", "out"}
-    return data.assign_coords({dim: np.arange(size) + (dim in one) for dim, size in data.sizes.items()})
+    return dataset(held, {"scale": unit["scale"], "depths": str(unit["depths"])[1:-1]}, seed=unit["seeds"])
 
 
 EXPERIMENTS = {

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import xarray as xr
 
 from .. import archive, lowrank, rnn, tasks
 from ..seeds import generator, seed
-from . import Experiment
+from . import Experiment, dataset
 
 # The sizes of the paper; `lite` and `smoke` keep every line and shrink the rest.
 EPOCHS = {
@@ -31,7 +32,6 @@ SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the 
     "romo": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7, 3.0)],
 }
 FIGURE_1, OF_SIZES, SHORT = ({task: [g] for task in SWEEP} for g in ((0.0, 0.9), (0.0, 0.9, 1.8), (1.2, 1.8)))
-FROM_ONE = ("mode", "leading", "factor")  # a rank or an epoch counts from 0, a singular value from 1
 SUMMARY = ["loss", "loss_test", "loss_shuffled", "loss_at_rank", "values_change", "diverged_at", "W0_digest"]
 MEASURED = {  # what else decides what is kept of a network
     "optimiser": "adam",
@@ -101,65 +101,53 @@ def digests(W0: torch.Tensor) -> list[str]:
 
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
-    task, gs, label = tasks.get(unit["task"])(**unit["task_fields"]), unit["g"], (unit["task"], unit["N"])
-    own = {what: [generator(what, *label, g, unit["sample"], device=device) for g in gs] for what in ("trials", "test")}
-    before, at = initial(unit, device), snapshot_epochs(unit["epochs"], unit["snapshots"])
+    task, at = tasks.get(unit["task"])(**unit["task_fields"]), snapshot_epochs(unit["epochs"], unit["snapshots"])
+    draw = lambda what, g: generator(what, unit["task"], unit["N"], g, unit["sample"], device=device)
+    drawing = [draw("trials", g) for g in unit["g"]]
+    names = [f"{unit['task']} g={g} sample {unit['sample']}" for g in unit["g"]]
+    before = initial(unit, device)
     done = rnn.train(
         before,
-        lambda epoch: task.trials(unit["batch"], own["trials"], device=device),
+        lambda epoch: task.trials(unit["batch"], drawing, device=device),
         **{name: unit[name] for name in ("epochs", "lr", "trained", "optimiser", "nonlinearity")},
         dt=task.dt,
         snapshots=at,
-        names=[f"{unit['task']} g={g} sample {unit['sample']}" for g in gs],
-    )
-    trials, course = (
-        task.trials(unit["test_trials"], own["test"], device=device),
-        torch.stack(list(done.snapshots.values()), 1),
+        names=names,
     )
     parts = []
-    for n, g in enumerate(gs):
-        one = rnn.Weights(*(w[n : n + 1] for w in done.weights))
-        test = [x[:, n : n + 1] for x in trials]
-        shuffled = lowrank.shuffle(before.W[n], generator("shuffle", *label, g, unit["sample"], device=device))
-        found = measure(rnn.Weights(*(w[n : n + 1] for w in before)), one, shuffled, test, task.dt, unit)
+    for n, g in enumerate(unit["g"]):
+        old, new = (rnn.Weights(*(w[n : n + 1] for w in weights)) for weights in (before, done.weights))
+        test = task.trials(unit["test_trials"], [draw("test", g)], device=device)
+        course = torch.stack([W[n] for W in done.snapshots.values()])
+        found = measure(unit, old, new, lowrank.shuffle(old.W[0], draw("shuffle", g)), test, task.dt)
+        mantissa, exponent = torch.frexp(
+            done.gradient_norm[:, n]
+        )  # kept to 1/1024 of itself: looked at, not computed with
         found |= {
             "loss": (("epoch",), done.loss[:, n]),
-            "gradient_norm": (("epoch",), rounded(done.gradient_norm[:, n])),
-            "diverged_at": ((), float(done.diverged.get(f"{unit['task']} g={g} sample {unit['sample']}", np.nan))),
-            "W0_digest": ((), digests(before.W[n : n + 1])[0]),
+            "gradient_norm": (("epoch",), torch.ldexp((1024 * mantissa).round() / 1024, exponent)),
+            "diverged_at": ((), float(done.diverged.get(names[n], np.nan))),
+            "W0_digest": ((), digests(old.W)[0]),
+            "snapshot_epoch": (("snapshot",), np.array(at, float)),
             "course_values": (
                 ("snapshot", "leading"),
-                lowrank.singular_values(course[n] - course[n, :1])[:, : unit["leading"]],
+                lowrank.singular_values(course - course[:1])[:, : unit["leading"]],
             ),
         }
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
-            cloud = torch.view_as_real(lowrank.eigenvalues(course[n]))
+            cloud = torch.view_as_real(lowrank.eigenvalues(course))
             found["course_eigenvalues"] = (("snapshot", "mode", "part"), (cloud * 4096).round() / 4096)
-        found["snapshot_epoch"] = (("snapshot",), np.array(at, float))
-        data = xr.Dataset({name: (dims, _array(values)) for name, (dims, values) in found.items()})
-        counted = {dim: np.arange(size) + (dim in FROM_ONE) for dim, size in data.sizes.items() if dim != "part"}
-        data = data.assign_coords(counted | {"part": ["real", "imaginary"]})
-        parts.append(data.expand_dims(task=[unit["task"]], N=[unit["N"]], g=[g], sample=[unit["sample"]]))
+        labels = {"task": unit["task"], "N": unit["N"], "g": g, "sample": unit["sample"]}
+        parts.append(dataset(found, labels, part=["real", "imaginary"]))
     whole = archive.combine(parts)
-    return as_codes(whole) if unit["keep"] else whole[SUMMARY]
-
-
-def rounded(values: torch.Tensor) -> torch.Tensor:
-    """To three digits (1/1024 of itself): half the space of a record that is looked at, not computed with."""
-    mantissa, exponent = torch.frexp(values)
-    return torch.ldexp((1024 * mantissa).round() / 1024, exponent)
-
-
-def as_codes(data: xr.Dataset) -> xr.Dataset:
-    """The same, with the packed factors kept as the 16-bit numbers that they are."""
-    for name in {"left", "right"} & set(data.data_vars):
-        data[name].encoding["dtype"] = "int16"
-    return data
+    for name in {"left", "right"} & set(whole):  # 16-bit numbers, and kept as such
+        whole[name].encoding["dtype"] = "int16"
+    return whole if unit["keep"] else whole[SUMMARY]
 
 
 def measure(
-    before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: list, dt: float, unit: dict
-) -> dict:
+    unit: dict, before: rnn.Weights, after: rnn.Weights, shuffled: torch.Tensor, trials: tasks.Trials, dt: float
+) -> dict[str, tuple]:
     """What changed in one network (network axis of length 1), on unseen `trials`; itself too if `unit` keeps it."""
     change = (after.W - before.W)[0]
 
@@ -168,38 +156,35 @@ def measure(
         inputs, targets, mask = (x.expand(-1, len(W), -1, -1) for x in trials)
         return rnn.loss(rnn.simulate(weights, inputs, dt=dt, nonlinearity=unit["nonlinearity"])[0], targets, mask)
 
-    ranks = range(min(unit["ranks"], len(change) + 1))
-    full = float(evaluate(after.W)[0])
-    network = {}
-    if unit["keep"]:
-        left, right, factor_scale = few_factors(before.W[0], change, full, evaluate, unit["tolerance"])
-        network = {
-            "left": (("neuron", "factor"), left),
-            "right": (("neuron", "factor"), right),
-            "factor_scale": ((), float(factor_scale)),
-            "input_change": (("neuron", "channel_in"), (after.M - before.M)[0]),
-            "readout_change": (("neuron", "channel_out"), (after.v - before.v)[0]),
-        }
-    return network | {
+    ranks, full = range(min(unit["ranks"], len(change) + 1)), float(evaluate(after.W)[0])
+    found = {
         "loss_test": ((), full),
         "loss_at_rank": (("rank",), lowrank.loss_against_rank(before.W[0], change, ranks, evaluate)),
         "loss_shuffled": ((), float(evaluate(shuffled[None] + change)[0])),
-        "values_change": (("mode",), lowrank.singular_values(change)),
-        "values_after": (("mode",), lowrank.singular_values(after.W[0])),
-        "eigenvalues_change": (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(change))),
-        "eigenvalues_after": (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(after.W[0]))),
     }
+    for name, W in (("change", change), ("after", after.W[0])):
+        found[f"values_{name}"] = (("mode",), lowrank.singular_values(W))
+        found[f"eigenvalues_{name}"] = (("mode", "part"), torch.view_as_real(lowrank.eigenvalues(W)))
+    if unit["keep"]:
+        left, right, size = few_factors(before.W[0], change, full, evaluate, unit["tolerance"])
+        found |= {
+            "left": (("neuron", "factor"), left),
+            "right": (("neuron", "factor"), right),
+            "factor_scale": ((), float(size)),
+            "input_change": (("neuron", "channel_in"), (after.M - before.M)[0]),
+            "readout_change": (("neuron", "channel_out"), (after.v - before.v)[0]),
+        }
+    return found
 
 
 def few_factors(before: torch.Tensor, change: torch.Tensor, full: float, evaluate: Callable, tolerance: float) -> tuple:
     """`lowrank.pack`, as coarse and with as few factors as give the loss `full` back to that share of it."""
-    tried = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192) if k < len(change)]
-    for top in (1023, 32767):
-        for k in tried:
-            packed = lowrank.pack(change, k, top)
-            if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= tolerance * full:
-                return packed
-    return lowrank.pack(change, len(change), 32767)
+    few = [k for k in (4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192) if k < len(change)]
+    for top, k in [*product((1023, 32767), few), (32767, len(change))]:
+        packed = lowrank.pack(change, k, top)
+        if abs(float(evaluate((before + lowrank.unpack(*packed))[None])[0]) - full) <= tolerance * full:
+            break
+    return packed
 
 
 def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArray:
@@ -216,10 +201,6 @@ def functional_rank(loss_at_rank: xr.DataArray, *, first: bool = True) -> xr.Dat
         loss_at_rank,
         input_core_dims=[["rank"]],
     )
-
-
-def _array(values) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
 _of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute, work=work)

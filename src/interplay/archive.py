@@ -177,18 +177,21 @@ def variable(path: Path, settings: dict, name: str) -> xr.DataArray:
     Raises `ArchiveError` as `read`, or if what is kept was made with other settings; KeyError if there is no such one.
     """
     try:
-        file = _open(path, (state := path.stat()).st_mtime_ns, state.st_size)
+        file, labels = _open(path, (state := path.stat()).st_mtime_ns, state.st_size)
     except OSError as fault:
         raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault})") from fault
     if json.loads(file.attrs["settings"]) != json.loads(json.dumps(settings)):
         raise ArchiveError(f"{path} was made with {file.attrs['settings']}, not {json.dumps(settings)}")
     found = _unpacked(file[name])
-    return xr.DataArray(found, {dim: _unpacked(file[dim]) for dim in found.dims if _is_variable(file[dim])})
+    for dim in set(found.dims) - set(labels):
+        labels[dim] = _unpacked(file[dim]) if _is_variable(file[dim]) else None
+    return xr.DataArray(found, {dim: labels[dim] for dim in found.dims if labels[dim] is not None})
 
 
 @lru_cache(maxsize=512)
-def _open(path: Path, changed: int, size: int) -> h5py.File:
-    return h5py.File(io.BytesIO(read_bytes(path)))
+def _open(path: Path, changed: int, size: int) -> tuple[h5py.File, dict]:
+    """The file, and its coordinates as they are asked for."""
+    return h5py.File(io.BytesIO(read_bytes(path))), {}
 
 
 def _is_variable(found: h5py.Dataset) -> bool:

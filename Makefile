@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN := .venv/bin
 export TQDM_DISABLE ?= 1
 
-.PHONY: .venv/ready book chapter test check paper bench lab serve colab lint clean
+.PHONY: .venv/ready book chapter test check torture paper bench lab serve colab lint clean
 .DELETE_ON_ERROR:
 
 .venv/ready:  # looked at each time: it says which folder, Python and lock it was made for
@@ -27,6 +27,9 @@ test: .venv/ready  ## helpers, every chapter at scale smoke, then the site built
 
 check: lint  ## lint, and for 20 s the tests of what differs from main
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.touched --seconds 20 --durations 0 -rs tests
+
+torture: .venv/ready  ## the faults of builds and set-ups, end to end in temporary folders
+	$(BIN)/python -m tests.torture
 
 paper: .venv/ready  ## compute what is missing of the paper-scale results; hours, resumes
 	TQDM_DISABLE=0 $(BIN)/python -m interplay run all --scale paper

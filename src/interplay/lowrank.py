@@ -97,7 +97,7 @@ def smallest_rank(ranks: Sequence[int], good: Tensor, *, first: bool = False) ->
     """
     good = good if isinstance(good, Tensor) else torch.as_tensor(good)
     seen = good.bool() if first else good.bool().flip(0).cummin(0).values.flip(0)
-    at = torch.as_tensor(ranks, dtype=torch.float64, device=good.device)
+    at = torch.tensor([*map(float, ranks)], dtype=torch.float64, device=good.device)  # a copy: labels are read-only
     return torch.where(seen.any(0), at[seen.to(torch.uint8).argmax(0)], torch.nan)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from benchmarks.operative import effect, search
 from interplay import operative, rnn, tasks
@@ -110,7 +111,10 @@ def test_reduced_networks_run_as_the_full_one_at_full_rank():
     [([0, 1, 0, 1, 1], 30.0), ([1, 1, 1, 1, 1], 0.0), ([0, 0, 0, 0, 1], 40.0), ([1, 1, 1, 1, 0], np.nan)],
 )
 def test_suffices_counts_from_the_last_failure(good, found):
-    assert operative.suffices(np.array([0, 10, 20, 30, 40]), np.array(good)) == pytest.approx(found, nan_ok=True)
+    ranks = np.array([0, 10, 20, 30, 40])
+    assert operative.suffices(ranks, np.array(good)) == pytest.approx(found, nan_ok=True)
+    labelled = xr.DataArray(good, {"rank": ranks}, "rank")  # as the ledger's measures give them
+    assert operative.suffices(labelled["rank"], labelled) == pytest.approx(found, nan_ok=True)
 
 
 def test_variance_counts():

@@ -8,6 +8,7 @@ arrays and half precision are taken too.  All raise ValueError for a W that is n
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -148,7 +149,7 @@ def enough(variances: Tensor, share: float) -> int:
 
 def suffices(ranks: Sequence[int], good: Sequence[bool]) -> float:
     """k*: the smallest rank from which on `good` (rank,) holds for all larger ones; NaN if it does not at the last."""
-    return float(lowrank.smallest_rank(ranks, good))
+    return float(lowrank.smallest_rank(np.asarray(ranks), torch.as_tensor(np.asarray(good))))  # labelled arrays too
 
 
 def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor, noise: Tensor | None) -> Tensor:

@@ -273,7 +273,9 @@ def test_a_kept_network_reads_as_it_did_when_it_was_trained(whole, monkeypatch):
 def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
     unit = next(u for u in units("probes", "smoke") if u["unit"] == "networks_LSTM_s0")
-    found = experiment.probe(unit, torch.device("cpu")).isel(cell=0, sample=0, stage=0)
+    data = experiment.probe(unit, torch.device("cpu"))
+    assert data.loss.dims[:3] == ("stage", "cell", "sample")  # as in what is kept, to be put together
+    found = data.isel(cell=0, sample=0, stage=0)
     measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
     np.testing.assert_allclose(found.loss.sel(without="all"), measured.loss, rtol=1e-5)
     made, before, after = experiment.network("LSTM", 0, "networks", "smoke")

@@ -25,8 +25,6 @@ SPLITS = {"train": ("train.txt", 6920), "validation": ("dev.txt", 872), "test": 
 DIMENSION = 100
 GLOVE_NORM = 5.7  # mean norm of GloVe's vectors, over 2,157 words of the reviews
 TRIES = 5
-
-
 Corpus = dict[str, tuple[list[list[str]], np.ndarray]]  # by split: tokens of sentences; 1 for positive, 0 for negative
 
 

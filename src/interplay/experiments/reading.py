@@ -94,14 +94,9 @@ def through(made: sentiment.Reader, before: dict, held: list[sentiment.Batch], r
     values = [lowrank.singular_values(after[name] - before[name]).cpu() for name in sentiment.MATRICES]
     padded = pad_sequence(values, batch_first=True, padding_value=torch.nan).numpy()
     found = cut(made, before, {"validation": held}, {"ranks": ranks, "what": BOTH}).isel(split=0, drop=True)
-    return xr.Dataset(
-        {
-            "course_values": (("matrix", "mode"), padded),
-            "course_accuracy": found.accuracy,
-            "course_accuracy_at_rank": found.accuracy_at_rank,
-        },
-        {"matrix": list(sentiment.MATRICES), "mode": np.arange(1, padded.shape[1] + 1)},
-    )
+    values = {"course_accuracy": found.accuracy, "course_accuracy_at_rank": found.accuracy_at_rank}
+    values |= {"course_values": (("matrix", "mode"), padded)}
+    return xr.Dataset(values, {"matrix": list(sentiment.MATRICES), "mode": range(1, padded.shape[1] + 1)})
 
 
 def probe(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Dataset:
@@ -110,11 +105,8 @@ def probe(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Da
     Start and change of W1, U2 and W2 are meant, the rest stays as trained; another start is the same with its entries
     shuffled.  The gradient of W2 is that of the untrained network, over held["train"].
     """
-    after, weight, gates = (
-        sentiment.weights(made),
-        made.cell.weight_hh_l1,
-        sentiment.CELLS[made.cell.mode.split("_")[0]],
-    )
+    after, weight = sentiment.weights(made), made.cell.weight_hh_l1
+    gates = sentiment.CELLS[unit["network"]["cell"]]
     label = ("probe", *(unit["network"][name] for name in ("kind", "cell", "sample")))
     starts = {
         "all": lambda name: before[name],

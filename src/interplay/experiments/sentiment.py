@@ -36,7 +36,9 @@ STAGES = {  # cell, part of the learning rate, and how many networks at each sca
     ],
     "noise": [("LSTM", 1, {"paper": 3, "lite": 1, "smoke": 1})],
     "rates": [
-        *(("LSTM", 16, {"paper": 5}), ("GRU", 16, {"paper": 3}), ("RNN", 16, {"paper": 3})),
+        ("LSTM", 16, {"paper": 5}),
+        ("GRU", 16, {"paper": 3}),
+        ("RNN", 16, {"paper": 3}),
         ("LSTM", 10, {"paper": 3, "lite": 1, "smoke": 1}),
         ("LSTM", 20, {"paper": 3, "smoke": 1}),
     ],
@@ -134,7 +136,7 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
 def probe(unit: dict, device: torch.device) -> xr.Dataset:
     """A kept network without its start, and more of `reading.probe`."""
     found, network = reading.probe(*opened(unit, device)[:3], unit), unit["network"]
-    return labelled(found.expand_dims(stage=[network["kind"]]), {name: network[name] for name in ("cell", "sample")})
+    return labelled(found, {"stage": network["kind"], "cell": network["cell"], "sample": network["sample"]})
 
 
 def labelled(data: xr.Dataset, network: dict) -> xr.Dataset:

@@ -17,11 +17,11 @@ import torch
 import xarray as xr
 from torch import sigmoid, tanh
 
-from interplay import archive, corpus, experiments, sentiment
+from interplay import archive, corpus, experiments, lowrank, sentiment
 from interplay.experiments import reading
 from interplay.experiments import sentiment as experiment
 from interplay.experiments import words as kept_words
-from interplay.seeds import seed
+from interplay.seeds import generator, seed
 
 
 def units(kind: str, at: str) -> list[dict]:
@@ -282,9 +282,15 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
     kept = kept_words.kept(unit["network"]["words"], "smoke")
     read, labels = kept_words.sentences(kept, torch.device("cpu"))
     held = list(sentiment.batches(read["test"], labels["test"], 64))
-    sentiment.put(made, {name: after[name] - before[name] for name in ("W1", "U2", "W2")})
+    cut = ("W1", "U2", "W2")
+    sentiment.put(made, {name: after[name] - before[name] for name in cut})
     alone = sentiment.evaluate(made, held)[0]
     assert float(found.loss.sel(without="the change alone", split="test")) == pytest.approx(alone, rel=1e-4)
+    other = {name: lowrank.shuffle(before[name], generator("probe", "networks", "LSTM", 0, name)) for name in cut}
+    sentiment.put(made, {name: other[name] + after[name] - before[name] for name in cut})
+    shuffled = sentiment.evaluate(made, held)[0]
+    assert float(found.loss.sel(without="another start", split="test")) == pytest.approx(shuffled, rel=1e-4)
+    assert shuffled != pytest.approx(float(found.loss.sel(without="all", split="test")), rel=1e-3)
     sentiment.put(made, before)
     picked = np.linspace(0, len(read["train"]) - 1, unit["sentences"]).astype(int)
     made.zero_grad()

@@ -392,7 +392,9 @@ def test_a_field_of_the_task_in_the_settings_is_that_of_the_trials():
 
 
 def test_a_value_of_g_has_one_name_and_its_own():
-    names = [training.settings("paper", "romo", g, 0)["unit"] for g in ((0.3, 0.6), (0.1 + 0.2, 0.6), (0.31, 0.6))]
+    groups = ((0.3, 0.6), (0.1 + 0.2, 0.6), (0.31, 0.6))
+    own = training.EXPERIMENTS["sweep"]._replace(grid=lambda at: [training.settings(at, "romo", g, 0) for g in groups])
+    names = [unit["unit"] for unit in own.units("paper")]
     assert names == ["romo_N256_WMv_s0_g0.3-0.6"] * 2 + ["romo_N256_WMv_s0_g0.31-0.6"]
 
 

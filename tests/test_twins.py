@@ -136,6 +136,7 @@ def test_links(pair):
             found.append((target, url.fragment.removeprefix("scrollTo=")))
         elif url.netloc == urlsplit(FORK.site).netloc:
             found.append((Path(url.path).stem, url.fragment))
+            assert (plain.BOOK / f"{found[-1][0]}.md") not in twins.chapters(), f"{link[0]} is not the twin"
         else:
             found.append((url.netloc or name, url.fragment if not url.netloc else ""))
     assert found == pages

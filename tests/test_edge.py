@@ -331,3 +331,61 @@ def test_shapes_are_held_to_their_names(a, b, c):
         else:
             with pytest.raises(ValueError, match=r"^shape of x is \(\d, \d, \d\), but must be \(.*\), no axis empty$"):
                 edge.shape("x", x, *axes, **known)
+
+
+def test_expanded_weights_train_as_their_copies():
+    same = [w[:1].expand(2, -1, -1) for w in (W0, M0, V0)]
+    inputs = problem()[0][:, :1].expand(-1, 2, -1, -1)
+    for call in (
+        lambda weights: train(weights).loss,
+        lambda weights: torch.stack(list(train(weights).weights.W)),
+        lambda weights: rnn.simulate(weights, inputs, dt=0.5)[0],
+    ):
+        torch.testing.assert_close(call(same), call([w.clone() for w in same]), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", torch.tanh])
+def test_autocast_of_the_caller_takes_no_precision_from_a_simulation(nonlinearity):
+    how, weights = {"dt": 0.5, "nonlinearity": nonlinearity}, rnn.Weights(W0.clone().requires_grad_(), M0, V0)
+
+    def found():
+        z = rnn.outputs(weights, problem()[0], **how)
+        return rnn.simulate(weights, problem()[0], **how)[0], z, torch.autograd.grad(z.square().sum(), weights.W)[0]
+
+    plain = found()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for one, other in zip(found()[: 3 if nonlinearity == "tanh" else 2], plain):
+            assert one.dtype == torch.float32 and torch.equal(one, other)
+    with torch.no_grad():
+        assert not rnn.outputs(weights, problem()[0], **how).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"h0": torch.zeros(2, 5)}, r"shape of h0 is \(2, 5\), but must be \(network, 12\)"),
+        ({"h0": torch.zeros(2, 3, N)}, r"shape of h0 is \(2, 3, 12\), but must be \(network, 4, 12\)"),
+        ({"noise": torch.zeros(9, 4, N)}, r"noise is \(9, 4, 12\), but must be \(9, network, 4, 12\)"),
+        ({"noise": torch.zeros(8, 2, 4, N)}, r"noise is \(8, 2, 4, 12\), but must be \(9, network, 4, 12\)"),
+        ({"noise": torch.zeros(9, 2, 4, N).double()}, "dtype of noise beside W torch.float64"),
+    ],
+)
+def test_starts_and_noise_are_held_to_their_axes(given, says):
+    for call in (rnn.simulate, rnn.outputs):
+        with pytest.raises(ValueError, match=says):
+            call(rnn.Weights(W0, M0, V0), problem()[0], dt=0.5, **given)
+
+
+def test_one_number_is_a_sequence_of_one():
+    W, change = W0[0], W0[1]
+    for one, many in (
+        (rnn.initialise(0.9, 4, 1, 1, seed(3)).W, rnn.initialise([0.9], 4, 1, 1, [seed(3)]).W),
+        (rnn.initialise(torch.tensor(0.5), 4, 1, 1, seed(3)).W, rnn.initialise([0.5], 4, 1, 1, [seed(3)]).W),
+        (operative.reduced(W, torch.eye(N), 3), operative.reduced(W, torch.eye(N), [3])),
+        (pathways.initialise(2, 5, 1)[0][0], pathways.initialise([2], 5, [1])[0][0]),
+        (
+            lowrank.loss_against_rank(W, change, np.int64(2), lambda X: X.norm(dim=(1, 2))),
+            lowrank.loss_against_rank(W, change, [2], lambda X: X.norm(dim=(1, 2))),
+        ),
+    ):
+        assert torch.equal(one, many)

@@ -4,7 +4,7 @@ Every check raises ValueError: "<name> is <value>, but must be <what is allowed>
 """
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -26,6 +26,11 @@ def number(name: str, value: Any, low=-inf, high=inf, *, above=-inf, below=inf, 
         wanted = " and ".join(["a whole number" if whole else "finite", *said]) + unit
         raise ValueError(f"{name} is {plain!r}, but must be {wanted}")
     return plain
+
+
+def several(value: Any) -> list:
+    """A list of what is given; of one, where that is not a sequence."""
+    return list(value) if isinstance(value, Iterable) and getattr(value, "ndim", 1) else [value]
 
 
 def euler_step(dt: Any, name: str = "Euler step dt") -> float:
@@ -66,12 +71,12 @@ def shape(name: str, array: Any, *axes: str, **known: int) -> dict[str, int]:
 
 
 def whole_precision(function: Callable) -> Callable:
-    """The function with gradients and without autocast, whatever mode its caller is in."""
+    """The function without autocast, whatever mode its caller is in."""
 
     @functools.wraps(function)
     def run(*args, **kwargs):
         off = (torch.autocast(kind, enabled=False) for kind in ("cpu", "cuda"))
-        with torch.inference_mode(False), torch.enable_grad(), next(off), next(off):
+        with next(off), next(off):
             return function(*args, **kwargs)
 
     return run

@@ -69,7 +69,7 @@ def loss_against_rank(
     Raises ValueError for a rank below 0 or above N.
     """
     left, right = factors(change, min(np.shape(change)[-2:]))
-    ranks = [edge.number("rank", rank, 0, left.shape[-1], whole=True) for rank in ranks]
+    ranks = [edge.number("rank", rank, 0, left.shape[-1], whole=True) for rank in edge.several(ranks)]
     return evaluate(torch.stack([before + left[..., :rank] @ right[..., :rank].mT for rank in ranks]))
 
 

@@ -1,9 +1,11 @@
 """Which directions of W the dynamics use: operative dimensions (Krause et al. 2022).  Works on any (W, states) pair.
 
-W is (N, N), states x are (K, N), rates tanh(x).  Effects are |(W - W') r|: the change of the recurrent drive at a state
-when a direction is removed, the published one-step distance without its common factor dt / tau.  Columns of a (N, n)
-matrix of directions are unit vectors, most important first.  Everything is computed in float64, without gradient;
-arrays and half precision are taken too.  All raise ValueError for a W that is not square, or states not as wide.
+W is (N, N), states x are (K, N), rates r = tanh(x).  Functions take states; with `rates=True` what they are given are
+rates already: of `torch.nn.RNN`, which calls them its state, or of another nonlinearity.  Effects are |(W - W') r|: the
+change of the recurrent drive at a state when a direction is removed, the published one-step distance without its common
+factor dt / tau.  Columns of a (N, n) matrix of directions are unit vectors, most important first.  Everything is
+computed in float64, without gradient; arrays and half precision are taken too.  All raise ValueError for a W that is
+not square, or states not as wide.
 """
 
 from collections.abc import Sequence
@@ -19,10 +21,11 @@ NOTHING = 1e-8  # an effect below this, of the largest, ends the list of local d
 KINDS = ("columns", "rows", "rates", "high-variance", "random")
 
 
-def _double(W: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+def _double(W: Tensor, states: Tensor, rates: bool) -> tuple[Tensor, Tensor]:
     """W (N, N), and the rates of states (K, N), as plain float64."""
     W = edge.tensor("W", W, "N", "N", widen=True).detach().double()
-    return W, torch.tanh(edge.tensor("states", states, "K", "N", widen=True, N=len(W)).detach().double())
+    given = edge.tensor("rates" if rates else "states", states, "K", "N", widen=True, N=len(W)).detach().double()
+    return W, given if rates else torch.tanh(given)
 
 
 def remove(W: Tensor, directions: Tensor, rows: bool = False) -> Tensor:
@@ -37,20 +40,20 @@ def keep(W: Tensor, directions: Tensor, rows: bool = False) -> Tensor:
     return (W @ Q) @ Q.mT if rows else Q @ (Q.mT @ W)
 
 
-def local_columns(W: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+def local_columns(W: Tensor, states: Tensor, *, rates: bool = False) -> tuple[Tensor, Tensor]:
     """The one local column dimension of each state, W r / |W r| (K, N), and its effect |W r| (K,): a closed form."""
-    W, r = _double(W, states)
+    W, r = _double(W, states, rates)
     drive = r @ W.mT
     return torch.nn.functional.normalize(drive, eps=1e-300), drive.norm(dim=1)
 
 
-def local_rows(W: Tensor, states: Tensor, number: int = LOCAL) -> tuple[Tensor, Tensor]:
+def local_rows(W: Tensor, states: Tensor, number: int = LOCAL, *, rates: bool = False) -> tuple[Tensor, Tensor]:
     """Local row dimensions of each state (K, number, N), orthonormal, and their effects |W b| |b.r| (K, number).
 
     Each maximises the effect among directions orthogonal to the earlier ones; those with next to no effect are zero.
     Raises ValueError for a number of dimensions not in 1..N.
     """
-    W, r = _double(W, states)
+    W, r = _double(W, states, rates)
     M = W.mT @ W
     edge.number("number of local dimensions", number, 1, len(W), whole=True)
     b, effects = r.new_zeros(len(r), number, len(W)), r.new_zeros(len(r), number)
@@ -101,7 +104,13 @@ def pooled(directions: Tensor, effects: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dimensions(
-    W: Tensor, states: Tensor, kind: str, generator: torch.Generator | None = None, local: int = LOCAL
+    W: Tensor,
+    states: Tensor,
+    kind: str,
+    generator: torch.Generator | None = None,
+    local: int = LOCAL,
+    *,
+    rates: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Ordered directions (N, N) of one kind, and their singular values (N,).
 
@@ -111,13 +120,13 @@ def dimensions(
     Raises ValueError for another kind.
     """
     edge.one_of("kind", kind, KINDS)
-    W, rates = _double(W, states)
+    W, r = _double(W, states, rates)
     if kind == "columns":
-        return pooled(*local_columns(W, states))
+        return pooled(*local_columns(W, r, rates=True))
     if kind == "rows":
-        return pooled(*local_rows(W, states, min(local, len(W))))
+        return pooled(*local_rows(W, r, min(local, len(W)), rates=True))
     if kind == "rates":
-        return pooled(rates, torch.ones_like(rates[:, 0]))
+        return pooled(r, torch.ones_like(r[:, 0]))
     if kind == "high-variance":
         return torch.linalg.svd(W)[:2]
     at = generator.device if generator else W.device
@@ -127,8 +136,7 @@ def dimensions(
 
 def reduced(W: Tensor, directions: Tensor, ranks: list[int], rows: bool = False) -> Tensor:
     """W kept to its first k directions, for every k: (k, N, N).  Raises ValueError for a k outside 0..N."""
-    for k in ranks:
-        edge.number("k", k, 0, len(W), whole=True)
+    ranks = [edge.number("k", k, 0, len(W), whole=True) for k in edge.several(ranks)]
     return torch.stack([keep(W, directions[:, :k], rows) for k in ranks])
 
 

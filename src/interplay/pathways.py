@@ -77,6 +77,7 @@ def initialise(
     With `orthogonal`, hidden matrices are sqrt(scale) times an orthogonal one.
     Raises ValueError for a depth below 1, a width below 1, a scale that is not positive, or no seeds.
     """
+    depths, seeds = edge.several(depths), edge.several(seeds)
     for name, value in (*(("depth", d) for d in depths), ("width", width), ("number of pathways", len(depths))):
         edge.number(name, value, 1, whole=True)
     edge.number("scale", scale, above=0)
@@ -126,8 +127,9 @@ def check(pathways: list[Pathway], goal: Tensor) -> None:
         edge.number(f"width of the output of pathway {which}", width, goal.shape[-2], goal.shape[-2])
 
 
-@edge.whole_precision
+@torch.inference_mode(False)
 @torch.no_grad()
+@edge.whole_precision
 def train(
     pathways: list[Pathway],
     goal: Tensor,

@@ -57,16 +57,17 @@ def device(name: str | torch.device = "auto") -> torch.device:
 
 
 def initialise(
-    g: Sequence[float], N: int, n_in: int, n_out: int, seeds: Sequence[np.random.SeedSequence], **kind
+    g: float | Sequence[float], N: int, n_in: int, n_out: int, seeds: Sequence[np.random.SeedSequence], **kind
 ) -> Weights:
     """Random networks: W ~ N(0, g^2/N), columns of M of norm sqrt(N), of v of norm 1/sqrt(N) (Schuessler et al. 2020).
 
-    g    : initial coupling of each network, dimensionless, >= 0
+    g    : initial coupling of each network (one number: of one), dimensionless, >= 0
     seeds: one a network; drawn by numpy's frozen `RandomState`, whose stream is guaranteed (NEP 19)
     kind : dtype and device of the tensors
     Raises ValueError for a negative or non-finite g, N < 1, or numbers of g and seeds that differ.
     """
-    g, N = [edge.number("initial coupling g", x, 0) for x in g], edge.number("number of units N", N, 1, whole=True)
+    g, seeds = [edge.number("initial coupling g", x, 0) for x in edge.several(g)], edge.several(seeds)
+    edge.number("number of units N", N, 1, whole=True)
     edge.number(f"number of seeds for {len(g)} values of g", len(seeds), len(g), len(g))
     drawn = []
     for coupling, seed in zip(g, seeds, strict=True):
@@ -109,6 +110,7 @@ class BackThroughTime(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
+    @edge.whole_precision
     def backward(ctx, dz):
         (W, v, inputs, rates), dt, kept = ctx.saved_tensors, ctx.dt, []
         a = torch.zeros_like(rates[:, 0])
@@ -123,8 +125,8 @@ class BackThroughTime(torch.autograd.Function):
         return dW, dM, dv, None, dh0.sum(1) if ctx.starts == 2 else dh0, None, None, None
 
 
-def _checked(weights: Weights, inputs: Tensor, dt: float, nonlinearity: Nonlinearity) -> tuple[Weights, Tensor]:
-    """Weights and inputs as tensors of one dtype; ValueError for shapes, a dtype or an Euler step that will not do."""
+def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple[Weights, Tensor, Tensor | None, Tensor | None]:
+    """Tensors of one dtype and of shapes that fit; ValueError for what does not, or an Euler step that will not do."""
     edge.euler_step(dt)
     if not callable(nonlinearity):
         edge.one_of("nonlinearity", nonlinearity, PHI)
@@ -133,11 +135,18 @@ def _checked(weights: Weights, inputs: Tensor, dt: float, nonlinearity: Nonlinea
     M, v = (edge.tensor(name, w, "network", "N", "channel", N=N) for name, w in zip("Mv", weights[1:], strict=True))
     n_in = M.shape[2]
     inputs = edge.tensor("inputs", inputs, "time", "network", "trial", "n_in", n_in=n_in)
-    for name, part in (("M", M), ("v", v), ("inputs", inputs)):
-        edge.one_of(f"dtype of {name} beside W", part.dtype, (W.dtype,))
-    return Weights(W, M, v), inputs
+    there = {"time": len(inputs), "trial": inputs.shape[2], "N": N}
+    if h0 is not None:
+        h0 = edge.tensor("h0", h0, "network", *["trial"] * (np.ndim(h0) == 3), "N", **there)
+    if noise is not None:
+        noise = edge.tensor("noise", noise, "time", "network", "trial", "N", **there)
+    for name, part in (("M", M), ("v", v), ("inputs", inputs), ("h0", h0), ("noise", noise)):
+        if part is not None:
+            edge.one_of(f"dtype of {name} beside W", part.dtype, (W.dtype,))
+    return Weights(W, M, v), inputs, h0, noise
 
 
+@edge.whole_precision
 def outputs(
     weights: Weights,
     inputs: Tensor,
@@ -155,7 +164,7 @@ def outputs(
     takes two to three times as long
     Raises ValueError for shapes or names that do not fit, dt not from 0.001 to 1, dtypes but float32 and float64.
     """
-    weights, inputs = _checked(weights, inputs, dt, nonlinearity)
+    weights, inputs, h0, noise = _checked(weights, inputs, dt, nonlinearity, h0, noise)
     if callable(nonlinearity):
         run = steps(*weights[:2], inputs, h0, noise, dt, nonlinearity)
         next(run)
@@ -164,6 +173,7 @@ def outputs(
 
 
 @torch.no_grad()
+@edge.whole_precision
 def simulate(
     weights: Weights,
     inputs: Tensor,
@@ -178,7 +188,7 @@ def simulate(
 
     Nothing is kept for a gradient, so that many networks and trials fit.  Shapes and errors as in `outputs`.
     """
-    weights, inputs = _checked(weights, inputs, dt, nonlinearity)
+    weights, inputs, h0, noise = _checked(weights, inputs, dt, nonlinearity, h0, noise)
     run, z, states = steps(*weights[:2], inputs, h0, noise, dt, PHI.get(nonlinearity, nonlinearity)), [], []
     next(run)
     for h, rate in run:
@@ -198,6 +208,8 @@ def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     return 0.5 * (mask * (targets - z) ** 2).sum((0, 2, 3)) / weight
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 @edge.whole_precision
 def train(
     weights: Weights,

@@ -1,0 +1,67 @@
+"""To and from `torch.nn.RNN` and `RNNCell`: the network of `rnn` at dt = 1, which calls the rate phi(h) its state."""
+
+import torch
+from torch import Tensor, nn
+
+from . import edge
+from .rnn import Weights
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """A module that the Euler map can run: one layer, one direction, no gates; ValueError names another."""
+    plain = isinstance(module, nn.RNNCell) or (
+        isinstance(module, nn.RNN) and module.num_layers == 1 and not module.bidirectional
+    )
+    if not plain:
+        raise ValueError(f"module is {module}, but must be an nn.RNN of one layer and direction, or an nn.RNNCell")
+    edge.one_of("nonlinearity of the module", module.nonlinearity, ("tanh", "relu"))
+    return module
+
+
+def from_torch(module: nn.RNN | nn.RNNCell, readout: nn.Linear | None = None) -> Weights:
+    """Weights, one network, a copy: `rnn.simulate` at dt = 1 with them and `inputs_of` gives the module's output.
+
+    The sum of the biases is a last column of M, whose input is 1; so that of the readout's is not taken.
+    readout: v is its weight transposed; the identity if None, so that outputs are rates, as those of the module
+    Raises ValueError for other modules, several layers, two directions, half precision, or a readout with a bias.
+    """
+    own = {name.removesuffix("_l0"): w.detach().clone() for name, w in _plain(module).named_parameters()}
+    W, M = own["weight_hh"], own["weight_ih"]
+    if module.bias:
+        M = torch.cat([M, (own["bias_ih"] + own["bias_hh"])[:, None]], 1)
+    if readout is not None and readout.bias is not None:
+        raise ValueError(f"readout is {readout}, but must have no bias: outputs of `rnn` are v^T phi(h)")
+    v = torch.eye(len(W), dtype=W.dtype, device=W.device) if readout is None else readout.weight.detach().clone().mT
+    edge.shape("weight of the readout, transposed,", v, "N", "n_out", N=len(W))
+    return Weights(*(edge.tensor(name, w)[None] for name, w in zip("WMv", (W, M, v), strict=True)))
+
+
+def inputs_of(module: nn.RNN | nn.RNNCell, x: Tensor) -> Tensor:
+    """Inputs (time, 1, trial, n_in) from what the module takes, a last channel of 1 for its biases.
+
+    x: (time, n_in) or (time, trial, n_in), or (trial, time, n_in) if the module has `batch_first`; steps of an RNNCell
+    are stacked along time
+    """
+    x = x[:, None] if x.dim() == 2 else x.transpose(0, 1) if getattr(_plain(module), "batch_first", False) else x
+    edge.shape("x", x, "time", "trial", "n_in", n_in=module.input_size)
+    return (torch.nn.functional.pad(x, (0, 1), value=1.0) if module.bias else x)[:, None]
+
+
+def to_torch(weights: Weights, nonlinearity: str = "tanh", *, biases: bool = False) -> tuple[nn.RNN, nn.Linear]:
+    """One network as `nn.RNN`, equal at dt = 1 whatever step it was trained with, and its readout of the rates.
+
+    biases: the last column of M becomes bias_ih, as `from_torch` made it
+    Raises ValueError for several networks, or a nonlinearity that torch's module has not.
+    """
+    edge.one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
+    W, M, v = (
+        edge.tensor(name, w, "network", "N", "channel", network=1)[0].detach()
+        for name, w in zip("WMv", weights, strict=True)
+    )
+    kind = {"dtype": W.dtype, "device": W.device}
+    module = nn.RNN(M.shape[1] - biases, len(W), nonlinearity=nonlinearity, bias=biases, **kind)
+    readout = nn.Linear(len(W), v.shape[1], bias=False, **kind)
+    own = {"weight_hh_l0": W, "weight_ih_l0": M[:, : module.input_size]}
+    module.load_state_dict(own | ({"bias_ih_l0": M[:, -1], "bias_hh_l0": 0 * M[:, -1]} if biases else {}))
+    readout.load_state_dict({"weight": v.mT})
+    return module, readout

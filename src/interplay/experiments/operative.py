@@ -1,6 +1,7 @@
 """Networks that integrate evidence or make sine waves, and which dimensions of W they use (Krause et al. 2022).
 
-`operative-networks` trains; `operative-measures` reduces each network to k directions of every kind and runs it.
+`operative-networks` trains; `operative-measures` reduces each network to k directions of every kind and runs it;
+`operative-authors` does so with the networks that the authors published.
 The paper's optimiser, rates and initial variances are not known: those below solve both tasks.
 """
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import operative, rnn, tasks
+from .. import krause, operative, rnn, tasks
 from ..seeds import generator, seed
 from . import Experiment, dataset, fetch, rows
 
@@ -46,6 +47,14 @@ SAMPLED = {  # of the steps and frequencies at which states are averaged
     "context-integration": {"every": 100},
     "sine-wave": {"every": 50, "frequencies_every": 5},
 }
+AUTHORS = {  # of their networks: fewer kinds, ranks and trials
+    "kinds": ["columns", "rows", "high-variance"],
+    "ranks": [*range(21), *range(22, 41, 2), *range(45, 101, 5)],
+    "subset_ranks": [10],
+    "local": 15,  # row dimensions of a state: the effects of later ones are nearly nothing
+    "test": 48,
+    "distance": 12,
+}
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 
@@ -73,6 +82,17 @@ def measured_grid(scale: str) -> list[dict]:
         for group in EXPERIMENTS["operative-networks"].units(scale)
         for sample in group["samples"]
     ]  # fmt: skip
+
+
+def authors_grid(scale: str) -> list[dict]:
+    """Settings of every network that the authors published; there are none at the smaller scales."""
+    common = {"kind": "authors", "N": krause.N, "noise": UNIT_NOISE} | AUTHORS
+    own = {
+        name: {"task_fields": asdict(task()), "sampling": UPDATES["paper"][name][1]} | SAMPLED[name]
+        for name, task in TASKS.items()
+    }
+    each = rows(task=TASKS, sample=range(1, krause.NUMBER + 1) if scale == "paper" else [])
+    return [common | one | own[one["task"]] for one in each]
 
 
 def work(unit: dict) -> float:
@@ -186,9 +206,28 @@ def sampled_states(
 
 
 def measure(unit: dict, device: torch.device) -> xr.Dataset:
-    """One network reduced to k directions of each kind: cost with frozen noise, distance of states without noise."""
+    """One network trained here, reduced to k directions of each kind; its sampled states are kept."""
+    held = fetch("operative-networks", unit["group"], unit["scale"])
+    data, coordinates = measured(unit, *network(held, unit["task"], unit["sample"]))
+    return dataset(data, {"task": unit["task"], "sample": unit["sample"]}, **coordinates)
+
+
+def measure_authors(unit: dict, device: torch.device) -> xr.Dataset:
+    """The same of a network of the authors, with the spectra of its start and of its change."""
+    held = krause.authors(unit["task"], unit["sample"])
+    W, M, v, W0 = (torch.as_tensor(held[name].values).float() for name in ("W", "M", "v", "W0"))
+    h0 = torch.zeros(1, starts(made(unit)), unit["N"])
+    data, coordinates = measured(unit, rnn.Weights(W[None], M[None], v[None]), h0)
+    data |= {"values_W0": (("index",), torch.linalg.svdvals(W0)),
+             "values_change": (("index",), torch.linalg.svdvals(W - W0))}  # fmt: skip
+    kept = {name: part for name, part in data.items() if name not in ("states", "label")}
+    coordinates.pop("what")
+    return dataset(kept, {"task": unit["task"], "sample": unit["sample"]}, **coordinates).assign_attrs(held.attrs)
+
+
+def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[str, tuple], dict]:
+    """Measures of a network, and their coordinates: cost with frozen noise, distance of states without noise."""
     task, sample, N = made(unit), unit["sample"], unit["N"]
-    weights, h0 = network(fetch("operative-networks", unit["group"], unit["scale"]), unit["task"], sample)
     W = weights.W[0]
     draw = {what: generator(f"operative {what}", unit["task"], N, sample) for what in ("sampling", "test", "random")}
     states, labels = sampled_states(task, unit, weights, h0, draw["sampling"])
@@ -216,9 +255,13 @@ def measure(unit: dict, device: torch.device) -> xr.Dataset:
     }
     coordinates = {"kind": unit["kinds"], "rank": unit["ranks"], "what": ["group", "choice"]}
     if isinstance(task, tasks.ContextIntegration):
-        data["subset_cost"] = by_function(W, states, labels, drawn, unit["ranks"], costs)
-        coordinates |= {"subset": list(SUBSETS), "tested": ["own", "other"]}
-    return dataset(data, {"task": unit["task"], "sample": sample}, **coordinates)
+        which = "subset_ranks" if "subset_ranks" in unit else "ranks"
+        data["subset_cost"] = (
+            ("subset", "tested", which[:-1]),
+            by_function(W, states, labels, drawn, unit[which], costs),
+        )
+        coordinates |= {"subset": list(SUBSETS), "tested": ["own", "other"], which[:-1]: unit[which]}
+    return data, coordinates
 
 
 def cuts(unit: dict, W, states, drawing: torch.Generator, costs, distance) -> dict[str, tuple]:
@@ -237,7 +280,7 @@ def cuts(unit: dict, W, states, drawing: torch.Generator, costs, distance) -> di
     return {name: (own, np.stack([one[name] for one in found]).astype(np.float32)) for name, own in dims.items()}
 
 
-def by_function(W, states, labels, drawn, ranks: list[int], costs) -> tuple:
+def by_function(W, states, labels, drawn, ranks: list[int], costs) -> np.ndarray:
     """Cost (subset, tested, rank) on trials of own and other function, keeping columns of one function alone."""
     context, drift = (part[0] for part in drawn)
     positive, found = drift.gather(1, context[:, None])[:, 0] > 0, []
@@ -246,10 +289,11 @@ def by_function(W, states, labels, drawn, ranks: list[int], costs) -> tuple:
         Q, _ = operative.dimensions(W, states[torch.as_tensor(labels[:, column] == value)], "columns")
         Wk = operative.reduced(W.double(), Q, ranks)
         found.append([costs(Wk, trials), costs(Wk, ~trials)])
-    return ("subset", "tested", "rank"), np.array(found, np.float32)
+    return np.array(found, np.float32)
 
 
 EXPERIMENTS = {
     "operative-networks": Experiment(grid, "{task}_s{samples[0]}", train, work),
     "operative-measures": Experiment(measured_grid, "{task}_s{sample}", measure, work),
+    "operative-authors": Experiment(authors_grid, "{task}_n{sample}", measure_authors, work),
 }

@@ -33,10 +33,10 @@ TRAINING = {
     "clip": 1.0,  # of each network's gradient
     "readout": 0.5,  # norm of v before training
 }
-SIZE = {  # networks, in groups that train together; trials to test, to compare states
-    "paper": {"N": 100, "samples": 10, "group": 5, "test": 120, "distance": 60},
-    "lite": {"N": 60, "samples": 2, "group": 2, "test": 48, "distance": 24},
-    "smoke": {"N": 24, "samples": 2, "group": 2, "test": 12, "distance": 12},
+SIZE = {  # networks, in groups that train together; trials to test, to compare states; authors' networks
+    "paper": {"N": 100, "samples": 10, "group": 5, "test": 120, "distance": 60, "authors": krause.NUMBER},
+    "lite": {"N": 60, "samples": 2, "group": 2, "test": 48, "distance": 24, "authors": 2},
+    "smoke": {"N": 24, "samples": 2, "group": 2, "test": 12, "distance": 12, "authors": 1},
 }
 UPDATES = {  # of each task; trials to find conditions' averages
     "paper": {"context-integration": (1150, 240), "sine-wave": (2500, 510)},
@@ -85,13 +85,13 @@ def measured_grid(scale: str) -> list[dict]:
 
 
 def authors_grid(scale: str) -> list[dict]:
-    """Settings of every network that the authors published; there are none at the smaller scales."""
+    """Settings of every network that the authors published, or of the first few."""
     common = {"kind": "authors", "N": krause.N, "noise": UNIT_NOISE} | AUTHORS
     own = {
         name: {"task_fields": asdict(task()), "sampling": UPDATES["paper"][name][1]} | SAMPLED[name]
         for name, task in TASKS.items()
     }
-    each = rows(task=TASKS, sample=range(1, krause.NUMBER + 1) if scale == "paper" else [])
+    each = rows(task=TASKS, sample=range(1, SIZE[scale]["authors"] + 1))
     return [common | one | own[one["task"]] for one in each]
 
 

@@ -47,14 +47,15 @@ SAMPLED = {  # of the steps and frequencies at which states are averaged
     "context-integration": {"every": 100},
     "sine-wave": {"every": 50, "frequencies_every": 5},
 }
-AUTHORS = {  # of their networks: fewer kinds, ranks and trials
+AUTHORS = {  # of the published networks: fewer kinds, ranks and trials
     "kinds": ["columns", "rows", "high-variance"],
     "ranks": [*range(21), *range(22, 41, 2), *range(45, 101, 5)],
     "subset_ranks": [10],
-    "local": 15,  # row dimensions of a state: the effects of later ones are nearly nothing
-    "test": 48,
+    "local": 10,  # row dimensions of a state: the effects of later ones are nearly nothing
+    "test": 24,
     "distance": 12,
 }
+SAMPLING = {"context-integration": 120, "sine-wave": 510}  # trials, as the authors' own code has them
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 
@@ -88,7 +89,7 @@ def authors_grid(scale: str) -> list[dict]:
     """Settings of every network that the authors published, or of the first few."""
     common = {"kind": "authors", "N": krause.N, "noise": UNIT_NOISE} | AUTHORS
     own = {
-        name: {"task_fields": asdict(task()), "sampling": UPDATES["paper"][name][1]} | SAMPLED[name]
+        name: {"task_fields": asdict(task()), "sampling": SAMPLING[name]} | SAMPLED[name]
         for name, task in TASKS.items()
     }
     each = rows(task=TASKS, sample=range(1, SIZE[scale]["authors"] + 1))

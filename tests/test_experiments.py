@@ -483,6 +483,30 @@ def test_a_network_whose_random_stream_changed_is_refused(there, monkeypatch):
         zoo.load("romo", 0.9, 0, at="smoke")
 
 
+@pytest.mark.parametrize("task", ["romo", "flip-flop"])
+def test_a_network_that_is_not_kept_is_not_trained_at_paper_scale_unless_asked(task, tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "none"))
+    trained = []
+    monkeypatch.setattr(experiments, "compute", lambda *which: trained.append(which) or 1 / 0)
+    with pytest.raises(
+        archive.ArchiveError, match=f"{tmp_path}/none.*is not there: set INTERPLAY_RESULTS .*train=True"
+    ):
+        zoo.load(task, 0.9, 0, at="paper")
+    with pytest.raises(archive.ArchiveError, match="is not there"):
+        zoo.load(task, 0.9, 0, at="smoke", train=False)
+    assert not trained and not (tmp_path / "none").exists()
+    for how in ({"at": "paper", "train": True}, {"at": "smoke"}):
+        with pytest.raises(ZeroDivisionError):
+            zoo.load(task, 0.9, 0, **how)
+    assert len(trained) == 2
+    path = experiments.path(*zoo.unit_of(task, 0.9, 0, "paper"), "paper")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half")
+    with pytest.raises(archive.Damaged):
+        zoo.load(task, 0.9, 0, at="paper")
+    assert path.exists() and len(trained) == 2
+
+
 def test_index_lists_what_is_kept_with_its_measures(there):
     table = zoo.index("smoke")
     assert len(table) == 12 and not table.duplicated(["task", "g", "sample"]).any()

@@ -1,7 +1,7 @@
 """Trials against the timing rules of the paper's code, read back from the tensors alone, on thousands of trials."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from interplay import tasks
+from interplay import __main__, experiments, rnn, tasks, zoo
+from interplay.experiments import training
 from interplay.tasks import FlipFlop, Mante, Romo
 
 DTS = (0.1, 0.25, 0.3, 0.5, 1.0)
@@ -215,7 +216,7 @@ def test_romo_never_draws_below_the_gap_or_out_of_range(dt, low, wide, part, see
     assert (abs(a1 - a2) >= part * wide - 1e-5).all()
 
 
-@pytest.mark.parametrize("name", tasks.TASKS)
+@pytest.mark.parametrize("name", PAPER)
 def test_a_network_draws_from_its_own_generator_alone(name):
     task = tasks.get(name)()
     together = task.trials(7, generators(4, 5, 6))
@@ -231,7 +232,7 @@ def test_a_network_draws_from_its_own_generator_alone(name):
         assert b.dtype == torch.float64 and torch.allclose(a.double(), b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", tasks.TASKS)
+@pytest.mark.parametrize("name", PAPER)
 @pytest.mark.parametrize("change", [{}, {"dt": 0.1}, {"dt": 0.3}, {"dt": 1.0}, {"target": 0.8}])
 def test_chance_is_the_loss_of_silence(name, change):
     task = replace(tasks.get(name)(), **change)
@@ -282,9 +283,12 @@ def test_a_duration_of_three_steps_has_three_steps():
 
 
 def test_sizes_and_names():
-    sizes = {name: (task().n_in, task().n_out, task().n_steps) for name, task in tasks.TASKS.items()}
-    assert sizes == {"flip-flop": (2, 2, 100), "mante": (4, 1, 96), "romo": (1, 2, 56)}
-    assert all(len(task.inputs) == task().n_in and len(task.outputs) == task().n_out for task in tasks.TASKS.values())
+    sizes = {
+        name: (task().n_in, task().n_out, task().n_steps) for name, task in zip(tasks.BOOK, map(tasks.get, tasks.BOOK))
+    }
+    krause = {"context-integration": (5, 1, 1400), "sine-wave": (1, 1, 500)}
+    assert sizes == krause | {"flip-flop": (2, 2, 100), "mante": (4, 1, 96), "romo": (1, 2, 56)}
+    assert all(len(task.inputs) == task().n_in and len(task.outputs) == task().n_out for task in map(tasks.get, sizes))
 
 
 INF, NAN = float("inf"), float("nan")
@@ -325,7 +329,7 @@ def test_a_bad_field_is_named(kind, fields):
     assert "\n" not in message and any(f" {name} is " in message for name in (*fields, "interval"))
 
 
-@pytest.mark.parametrize("name", tasks.TASKS)
+@pytest.mark.parametrize("name", PAPER)
 def test_bad_draws_are_named(name):
     task = tasks.get(name)()
     for n_trials in (0, -3, 2.5):
@@ -337,5 +341,86 @@ def test_bad_draws_are_named(name):
 
 
 def test_an_unknown_task_is_named():
-    with pytest.raises(ValueError, match="unknown task 'flipflop': choose one of flip-flop, mante, romo"):
+    with pytest.raises(
+        ValueError,
+        match="unknown task 'flipflop': choose one of context-integration, sine-wave, flip-flop, mante, romo",
+    ):
         tasks.get("flipflop")
+
+
+@pytest.fixture
+def registry():
+    """The registry, as it was when the test is over."""
+    before = dict(tasks.TASKS)
+    yield tasks.TASKS
+    tasks.TASKS.clear()
+    tasks.TASKS.update(before)
+
+
+def three_bits():
+    @dataclass(frozen=True, kw_only=True)
+    class ThreeBits(tasks.Task):
+        """Remember the sign of the last pulse in each of three channels."""
+
+        period: float = 5.0
+        name, inputs, outputs, rows = "three-bits", ("a", "b", "c"), ("A", "B", "C"), 6
+        n_steps = property(lambda self: self.rows * self.steps("period"))
+
+        def draw(self, u, generators, dtype):
+            sign = 2 * torch.floor(6 * u).remainder(2) - 1
+            pulse = torch.nn.functional.one_hot((3 * u).long(), 3) * sign[..., None]
+            last = (torch.arange(1, 7, device=u.device)[:, None, None, None] * (pulse != 0)).cummax(0).values
+            held = torch.cat([0 * pulse[:1], pulse]).gather(0, last)
+            long = [x.repeat_interleave(self.steps("period"), 0).to(dtype) for x in (pulse, self.target * held)]
+            long[0][(torch.arange(self.n_steps) % self.steps("period")) > 1] = 0
+            return tasks.Trials(*long, torch.ones_like(long[1]))
+
+    return ThreeBits
+
+
+def test_a_task_of_ones_own_is_trained_kept_and_loaded_and_enters_no_list(registry, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
+    listed = (experiments.names(), [experiments.experiment(name).units("paper") for name in ("training", "sweep")])
+    task = three_bits()
+    assert three_bits() is tasks.get("three-bits") and task.__name__ == "ThreeBits"  # a cell may run again
+    trials = tasks.get("three-bits")().trials(50, generators(0, 1))
+    assert trials.targets.shape == (60, 2, 50, 3) and set(trials.targets.unique().tolist()) == {-0.5, 0.0, 0.5}
+    changed = trials.targets.diff(dim=0).ne(0)
+    assert (trials.inputs[1:][changed].abs() == 1).all() and changed.any()
+
+    monkeypatch.setitem(training.EPOCHS["smoke"], "flip-flop", 120)
+    network = zoo.load("three-bits", g=0.7, sample=3, at="smoke")
+    zero = float(rnn.loss(0 * trials.targets, trials.targets, trials.mask)[0])
+    assert network.loss < 0.7 * zero
+    (path,) = tmp_path.rglob("*.nc")
+    assert path.relative_to(tmp_path).parts == ("smoke", "own", "three-bits_N32_WMv_s3_g0.7.nc")
+    monkeypatch.setattr(training, "compute", None)
+    again = zoo.load("three-bits", g=0.7, sample=3, at="smoke", train=False)
+    assert torch.equal(again.after.W, network.after.W)
+    assert listed == (
+        experiments.names(),
+        [experiments.experiment(name).units("paper") for name in ("training", "sweep")],
+    )
+    assert "own" not in experiments.names() and zoo.index("smoke").empty
+    assert __main__.main(["status", "--scale", "smoke"]) == 0 and "three-bits" not in capsys.readouterr().out
+
+
+def test_a_task_that_takes_a_name_or_gives_wrong_shapes_is_refused(registry):
+    with pytest.raises(ValueError, match="task 'romo' is interplay.tasks.schuessler.Romo already: choose another"):
+
+        class Mine(tasks.Task):
+            name = "romo"
+
+    with pytest.raises(ValueError, match="name of a task is 'a/b', but must be letters"):
+
+        class Other(tasks.Task):
+            name = "a/b"
+
+    class Flat(three_bits()):
+        def draw(self, u, generators, dtype):
+            inputs, targets, mask = super().draw(u, generators, dtype)
+            return tasks.Trials(inputs, targets, mask[..., 0])
+
+    assert tasks.get("three-bits") is not Flat and tasks.get("romo") is Romo
+    with pytest.raises(ValueError, match=r"mask of three-bits is \(60, 1, 4\), but must be \(60, 1, 4, 3\)"):
+        Flat().trials(4, generators(0))

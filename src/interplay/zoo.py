@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from . import archive, edge, experiments, lowrank
+from . import archive, edge, experiments, lowrank, rnn, tasks
 from .experiments import training
 from .rnn import Weights
 
@@ -24,7 +24,10 @@ class Network(NamedTuple):
 
 
 def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
-    """Experiment and unit that hold a network; raises ValueError that says which networks there are."""
+    """Experiment ("own": of a reader's task) and unit that hold a network; ValueError says which networks there are."""
+    if task in tasks.TASKS and task not in tasks.BOOK:
+        g, sample = edge.number("g", g, 0), edge.number("sample", sample, 0, whole=True)
+        return "own", training.OWN.units(at, task=task, g=g, sample=sample)[0]
     units = [(name, unit) for name in EXPERIMENTS for unit in experiments.experiment(name).units(at)]
     for name, unit in units:
         if (unit["task"], unit["sample"]) == (task, sample) and np.isclose(g, unit["g"]).any():
@@ -33,15 +36,26 @@ def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
     raise ValueError(f"no network with task {task!r}, g {g}, sample {sample} at scale {at}; there are {there}")
 
 
-def load(task: str, g: float, sample: int, at: str | None = None, device: str | torch.device = "cpu") -> Network:
-    """A trained network, computed first if it is not kept.
+def load(
+    task: str,
+    g: float,
+    sample: int,
+    at: str | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    train: bool | None = None,
+) -> Network:
+    """A trained network, read from `archive.folder()`: `INTERPLAY_RESULTS`, or `results/` of a clone of the book.
 
-    task, g, sample: what it is, as in `index`; device: where its weights are wanted
-    Raises ValueError if there is no such network, ArchiveError if W0 does not come out of its seed as it did.
+    task, g, sample: what it is, as in `index`; any g and sample of a task of your own; device: where weights are wanted
+    train: whether one that is not kept is trained, minutes to hours at paper scale, and kept; None: at other scales
+    Raises ValueError if there is no such network, ArchiveError if it is not kept and not to be trained, or if W0 does
+    not come out of its seed as it did.
     """
     at = experiments.scale(at)
     name, unit = unit_of(task, g, sample, at)
-    data = experiments.fetch(name, unit, at).sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
+    data = _read(name, unit, at, at != "paper" if train is None else train)
+    data = data.sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
     before = training.initial(unit | {"g": [float(data.g)]}, torch.device("cpu"))
     if (found := training.digests(before.W)[0]) != (wanted := str(data.W0_digest.values)):
         raise archive.ArchiveError(
@@ -55,8 +69,23 @@ def load(task: str, g: float, sample: int, at: str | None = None, device: str | 
     return Network(before, after, float(data.loss_test))
 
 
+def _read(name: str, unit: dict, at: str, train: bool) -> xr.Dataset:
+    """The unit that holds a network."""
+    path, device = experiments.path(name, unit, at), rnn.device()
+    if not (train or path.exists()):
+        raise archive.ArchiveError(
+            f"{path} is not there: set INTERPLAY_RESULTS to the folder results/ of a clone of the book, which holds "
+            "the trained networks, or ask for it to be trained here with zoo.load(..., train=True)"
+        )
+    if not train:
+        archive.read(path)  # a damaged one is named, and not trained anew
+    if name != "own":
+        return experiments.fetch(name, unit, at)
+    return archive.fetch(path, unit, lambda: archive.made(unit, lambda: training.compute(unit, device), str(device)))
+
+
 def index(at: str | None = None) -> pd.DataFrame:
-    """All networks that are kept, a row each: task, g, sample, and what was measured.
+    """All networks of the book that are kept, a row each: task, g, sample, and what was measured.
 
     loss: on 512 unseen trials; of_first: the same over the first training loss; epoch: first below 5 % of that (NaN:
     never); norm: Frobenius norm of dW; rank: functional rank (NaN: not reached); factors: kept of dW

@@ -41,10 +41,13 @@ class Experiment(NamedTuple):
     compute: Callable[[dict, torch.device], xr.Dataset]
     work: Callable[[dict], float]
 
-    def units(self, at: str) -> list[dict]:
-        """Settings of every unit at a scale, its name `unit` among them; lists in a name are joined by dashes."""
+    def units(self, at: str, **asked) -> list[dict]:
+        """Settings of every unit at a scale, its name `unit` among them; lists in a name are joined by dashes.
+
+        asked: what else the grid takes
+        """
         plain = str.maketrans({"[": None, "]": None, ",": "-", " ": None})
-        return [{"unit": self.named.format_map(one).translate(plain)} | one for one in self.grid(at)]
+        return [{"unit": self.named.format_map(one).translate(plain)} | one for one in self.grid(at, **asked)]
 
 
 def rows(**axes: Iterable) -> list[dict]:

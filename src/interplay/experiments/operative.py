@@ -17,8 +17,7 @@ from .. import krause, operative, rnn, tasks
 from ..seeds import generator, seed
 from . import Experiment, dataset, fetch, rows
 
-Task = tasks.ContextIntegration | tasks.SineWave
-TASKS = {"context-integration": tasks.ContextIntegration, "sine-wave": tasks.SineWave}
+TASKS = ("context-integration", "sine-wave")
 UNIT_NOISE = 0.1  # of every unit and step, inside the bracket of the Euler step
 PHASES = {  # of training; `share` of all updates
     "context-integration": [
@@ -66,8 +65,8 @@ def grid(scale: str) -> list[dict]:
     groups = [list(range(first, min(first + size["group"], size["samples"]))) for first in firsts]
     common = {"kind": "networks", "N": size["N"], "noise": UNIT_NOISE} | TRAINING
     own = {
-        name: {"updates": UPDATES[scale][name][0], "task_fields": asdict(task()), "phases": PHASES[name]}
-        for name, task in TASKS.items()
+        name: {"updates": UPDATES[scale][name][0], "task_fields": asdict(tasks.get(name)()), "phases": PHASES[name]}
+        for name in TASKS
     }
     return [common | one | own[one["task"]] for one in rows(task=TASKS, samples=groups)]
 
@@ -104,9 +103,9 @@ def work(unit: dict) -> float:
     return 2e-9 * many * made(unit).n_steps * unit["N"] ** 2
 
 
-def made(unit: dict, **changes: float) -> Task:
+def made(unit: dict, **changes: float) -> tasks.Task:
     """The task of a unit, with changes of its fields."""
-    return TASKS[unit["task"]](**(unit["task_fields"] | changes))
+    return tasks.get(unit["task"])(**(unit["task_fields"] | changes))
 
 
 def initial(unit: dict, device: torch.device) -> tuple[rnn.Weights, torch.Tensor]:
@@ -118,12 +117,12 @@ def initial(unit: dict, device: torch.device) -> tuple[rnn.Weights, torch.Tensor
     return rnn.Weights(W, M, v), torch.zeros(len(seeds), starts(task), N, device=device)
 
 
-def starts(task: Task) -> int:
+def starts(task: tasks.Task) -> int:
     """Number of trained initial states: one a context, or one."""
     return 2 if isinstance(task, tasks.ContextIntegration) else 1
 
 
-def start(task: Task, h0: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+def start(task: tasks.Task, h0: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Initial state of every trial (network, trial, N), from those of each context (network, start, N)."""
     return h0.expand(-1, inputs.shape[2], -1) if starts(task) == 1 else inputs[0, :, :, 2:4] @ h0
 
@@ -168,7 +167,7 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
 
 def network(data: xr.Dataset, task: str, sample: int) -> tuple[rnn.Weights, torch.Tensor]:
     """Weights and initial states (1, start, N) of one trained network, with a network axis of length 1."""
-    one, made = data.sel(task=task, sample=sample), TASKS[task]()
+    one, made = data.sel(task=task, sample=sample), tasks.get(task)()
     cut = {"W": np.s_[:], "M": np.s_[:, : made.n_in], "v": np.s_[:, : made.n_out], "h0": np.s_[: starts(made)]}
     W, M, v, h0 = (torch.as_tensor(one[name].values[cut[name]].astype(np.float32))[None] for name in cut)
     return rnn.Weights(W, M, v), h0
@@ -180,7 +179,7 @@ def ranks(N: int) -> list[int]:
 
 
 def sampled_states(
-    task: Task, unit: dict, weights: rnn.Weights, h0: torch.Tensor, drawing: torch.Generator
+    task: tasks.Task, unit: dict, weights: rnn.Weights, h0: torch.Tensor, drawing: torch.Generator
 ) -> tuple[torch.Tensor, np.ndarray]:
     """States averaged over noisy trials of a condition at fixed times (K, N), and what each belongs to (K, columns).
 

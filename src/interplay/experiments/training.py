@@ -52,7 +52,7 @@ def settings(scale: str, task: str, g: tuple[float, ...], sample: int, trained: 
         "sample": sample,
         "trained": trained,
         "keep": not N,
-        "epochs": EPOCHS[scale][task],
+        "epochs": EPOCHS[scale].get(task, EPOCHS[scale]["flip-flop"]),  # a reader's own task: as many as flip-flop
         "lr": 0.05 / size["N"],
     }  # fmt: skip
 
@@ -204,6 +204,7 @@ def functional_rank(loss_at_rank: xr.DataArray, *, first: bool = True) -> xr.Dat
 
 
 _of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute, work=work)
+OWN = _of(lambda scale, task, g, sample: [settings(scale, task, (g,), sample)])  # of a reader's task; in no list
 EXPERIMENTS = {
     "training": _of(partial(grid, groups=FIGURE_1)),
     "recurrent": _of(partial(grid, groups={"flip-flop": FIGURE_1["flip-flop"]}, trained="W")),

@@ -3,20 +3,20 @@
 A trial is a set of pulses and windows on a grid of Euler steps dt.  Times are in units of the neuronal time constant,
 amplitudes are dimensionless; a duration lasts int(duration / dt) steps.  Tensors are (time, network, trial, channel).
 Each network draws from its own generator alone: its trials do not depend on which others are simulated beside it.
-Defaults are the settings of the authors' code, from which the papers' figures were made.
+Defaults are the settings of the authors' code, from which the papers' figures were made.  A task of one's own is a
+subclass of `Task`.
 """
 
-from .base import Trials
+from .. import edge
+from .base import TASKS, Task, Trials
 from .krause import ContextIntegration, SineWave
 from .schuessler import FlipFlop, Mante, Romo
 
-__all__ = ["TASKS", "ContextIntegration", "FlipFlop", "Mante", "Romo", "SineWave", "Trials", "get"]
+__all__ = ["BOOK", "TASKS", "ContextIntegration", "FlipFlop", "Mante", "Romo", "SineWave", "Task", "Trials", "get"]
 
-TASKS = {task.name: task for task in (FlipFlop, Mante, Romo)}
+BOOK = tuple(TASKS)  # the book's own: a reader's come after them
 
 
-def get(name: str) -> type[FlipFlop] | type[Mante] | type[Romo]:
+def get(name: str) -> type[Task]:
     """The task called `name`; raises ValueError for a name that is not there."""
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
-    return TASKS[name]
+    return TASKS[edge.one_of("task", name, TASKS)]

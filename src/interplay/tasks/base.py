@@ -1,6 +1,7 @@
 """What all tasks share: the draw, the grid of steps, the check of fields."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -19,35 +20,62 @@ class Trials(NamedTuple):
     mask: Tensor
 
 
+TASKS: dict[str, type["Task"]] = {}  # by name, in the order in which they were defined
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What the tasks share: the draw, the grid of steps, the check of fields (ValueError for one out of range)."""
+    """A task; a subclass that says these is one of `tasks.TASKS`, and can be drawn, trained, kept and loaded.
+
+    name   : what it is called, letters, digits and dashes; a name that is taken raises ValueError
+    inputs, outputs: what each channel is called, tuples of text
+    n_steps: Euler steps of a trial; `steps` gives those of a duration
+    rows   : uniform numbers that a trial takes
+    draw(u, generators, dtype): `Trials` of that dtype from u (row, network, trial), uniform in [0, 1), float64; what
+             else is random is drawn from the generators, one a network
+    Its fields, if it has any and is a dataclass, are numbers at least 0 or pairs (low, high) of them: ValueError.
+    """
 
     dt: float = 0.5  # Euler step
     target: float = 0.5  # size of a target that is not 0
     n_in = property(lambda self: len(self.inputs), doc="Number of input channels.")
     n_out = property(lambda self: len(self.outputs), doc="Number of output channels.")
 
+    def __init_subclass__(cls):
+        if (name := cls.__dict__.get("name")) is None:  # a variant of a task that has one
+            return
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"name of a task is {name!r}, but must be letters, digits and dashes")
+        same = [(each.__module__, each.__qualname__) for each in (TASKS.get(name, cls), cls)]
+        if same[0] != same[1]:  # else a cell that runs again
+            raise ValueError(f"task {name!r} is {'.'.join(same[0])} already: choose another name")
+        TASKS[name] = cls
+
     def trials(
         self, n_trials: int, generators: Sequence[torch.Generator], device="cpu", dtype: torch.dtype = torch.float32
     ) -> Trials:
         """Random trials, one network a generator, drawn where the generators live; dtype does not change a trial.
 
-        Draws of a network: uniform numbers (row, trial), rows in the order of `_trials`, then noise if the task has it.
-        Raises ValueError for n_trials < 1, or generators that are none or of another type.
+        Draws of a network: uniform numbers (row, trial), rows in the order of `draw`, then noise if the task has it.
+        Raises ValueError for n_trials < 1, generators that are none or of another type, or trials of a wrong shape.
         """
         edge.number("n_trials", n_trials, 1, whole=True)
         if not len(generators) or not all(isinstance(each, torch.Generator) for each in generators):
             raise ValueError(f"generators is {generators!r}, but must hold one torch.Generator a network, at least one")
-        return self._trials(self._uniform(n_trials, generators).to(device), generators, dtype)
+        drawn = self.draw(self._uniform(n_trials, generators).to(device), generators, dtype)
+        sizes = {"time": self.n_steps, "network": len(generators), "trial": n_trials}
+        for what, part, channels in zip(Trials._fields, drawn, (self.n_in, self.n_out, self.n_out), strict=True):
+            edge.shape(f"{what} of {self.name}", part, *sizes, "channel", **sizes, channel=channels)
+        return drawn
 
     def _uniform(self, n_trials: int, generators: Sequence[torch.Generator]) -> Tensor:
-        return _draw(torch.rand, (self._rows, n_trials), generators, torch.float64)
+        return _draw(torch.rand, (self.rows, n_trials), generators, torch.float64)
 
     def _noise(self, steps: int, n_trials: int, generators: Sequence[torch.Generator]) -> Tensor:
         return _draw(torch.randn, (steps, n_trials, 2), generators, torch.float32)
 
-    def _steps(self, duration: float | str) -> int:
+    def steps(self, duration: float | str) -> int:
+        """Euler steps of a duration, or of the field of that name."""
         duration = getattr(self, duration) if isinstance(duration, str) else duration
         return math.floor(duration / self.dt + 1e-9)  # 0.3 / 0.1 is a little less than 3
 

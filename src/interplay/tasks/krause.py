@@ -30,8 +30,8 @@ class ContextIntegration(Task):
     name: ClassVar[str] = "context-integration"
     inputs: ClassVar[tuple[str, ...]] = ("stream 1", "stream 2", "context 1", "context 2", "silent")
     outputs: ClassVar[tuple[str, ...]] = ("evidence",)
-    n_steps = property(lambda self: self._steps("burn") + self._steps("stimulus"), doc="Euler steps of a trial.")
-    _rows = 2
+    n_steps = property(lambda self: self.steps("burn") + self.steps("stimulus"), doc="Euler steps of a trial.")
+    rows = 2
 
     def conditions(self, n_trials: int, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """Context (network, trial), 0 or 1, and drifts (network, trial, 2) of the trials drawn next; draws nothing."""
@@ -46,10 +46,10 @@ class ContextIntegration(Task):
         place = torch.where(context > 0, turn - first, turn)
         return context, sizes[place % len(sizes)].movedim(0, -1)
 
-    def _trials(self, u, generators, dtype):
+    def draw(self, u, generators, dtype):
         context, drift = self._dealt(u)
-        noise = self._noise(self._steps("stimulus"), u.shape[-1], generators)
-        burn = self._steps("burn")
+        noise = self._noise(self.steps("stimulus"), u.shape[-1], generators)
+        burn = self.steps("burn")
         inputs = torch.zeros(self.n_steps, *context.shape, 5, device=u.device, dtype=dtype)
         inputs[burn:, ..., :2] = (drift + self.noise * math.sqrt(self.dt) * noise.to(u.device)).to(dtype)
         inputs[..., 2:4] = self.amplitude * torch.nn.functional.one_hot(context, 2).to(dtype)
@@ -76,8 +76,8 @@ class SineWave(Task):
     name: ClassVar[str] = "sine-wave"
     inputs: ClassVar[tuple[str, ...]] = ("frequency",)
     outputs: ClassVar[tuple[str, ...]] = ("wave",)
-    n_steps = property(lambda self: self._steps("t_max"), doc="Number of Euler steps of a trial.")
-    _rows = 1
+    n_steps = property(lambda self: self.steps("t_max"), doc="Number of Euler steps of a trial.")
+    rows = 1
 
     def __post_init__(self):
         super().__post_init__()
@@ -90,7 +90,7 @@ class SineWave(Task):
     def _dealt(self, u):
         return u[0].argsort(-1).argsort(-1) % self.number
 
-    def _trials(self, u, generators, dtype):
+    def draw(self, u, generators, dtype):
         which = self._dealt(u).double()
         low, high = self.frequencies
         hertz = low + (high - low) * which / (self.number - 1)

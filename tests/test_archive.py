@@ -31,6 +31,7 @@ def result(value: float = 0.5) -> xr.Dataset:
             "double": (("g",), np.array([np.nan, value])),
             "count": (("rank",), np.array([1, -2, 3, 2**40])),
             "digest_of": (("task",), np.array(["ä", ""], dtype=object)),
+            "solved": (("g",), np.array([True, False])),
             "alone": ((), np.float32(np.inf)),
         },
         coords=grid,

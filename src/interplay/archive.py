@@ -54,7 +54,7 @@ def digest(data: xr.Dataset) -> str:
     """SHA-256 over names, dimensions, types, values and attributes (its own digest left out)."""
     sha = hashlib.sha256()
     for name in sorted(map(str, data.variables)):
-        values = data[name].values
+        values = np.ascontiguousarray(data[name].values)  # of a single number, too, one dimension
         text = values.dtype.kind in "OUST"
         raw = "\0".join(map(str, values.ravel())).encode() if text else values.tobytes()
         sha.update(f"{name}|{data[name].dims}|{values.shape}|{'text' if text else values.dtype.str}|".encode() + raw)
@@ -207,6 +207,8 @@ def _unpacked(found: h5py.Dataset) -> xr.Variable:
     fill, encoding = found.attrs.get("_FillValue"), {"dtype": found.dtype}
     if fill is not None and values.dtype.kind == "i":
         values = np.where(values == fill, np.float32(np.nan), values.astype(np.float32))
+    if found.attrs.get("dtype") == "bool":  # which netCDF does not know
+        values = values.astype(bool)
     return xr.Variable(dims if np.ndim(values) else (), values, encoding=encoding)
 
 

@@ -88,8 +88,7 @@ def authors_grid(scale: str) -> list[dict]:
     """Settings of every network that the authors published, or of the first few."""
     common = {"kind": "authors", "N": krause.N, "noise": UNIT_NOISE} | AUTHORS
     own = {
-        name: {"task_fields": asdict(task()), "sampling": SAMPLING[name]} | SAMPLED[name]
-        for name, task in TASKS.items()
+        name: {"task_fields": asdict(tasks.get(name)()), "sampling": SAMPLING[name]} | SAMPLED[name] for name in TASKS
     }
     each = rows(task=TASKS, sample=range(1, SIZE[scale]["authors"] + 1))
     return [common | one | own[one["task"]] for one in each]

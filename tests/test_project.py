@@ -1,6 +1,8 @@
 """What holds the project together: versions, chapters under test, twins."""
 
 import ast
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ import yaml
 from nbclient import NotebookClient
 from packaging.requirements import Requirement
 
+import interplay
 from tests import touched
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +67,21 @@ def test_arrows_run_down():
             module for node in inside for module in ([node.module] if node.module else [n.name for n in node.names])
         }
         assert found <= below, f"{name} imports {found}"
+
+
+def test_every_public_name_has_its_place_on_the_page_of_helpers():
+    page = (ROOT / "book/api.md").read_text()
+    assert 5 < len(interplay.__all__) <= 25
+    assert interplay.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name in interplay.__all__:
+        module = importlib.import_module(f"interplay.{name}")
+        for each in vars(module).values():
+            if inspect.isfunction(each) and each.__module__ == module.__name__ and each.__name__[0] not in "_<":
+                assert inspect.getdoc(each), each
+        assert page.count(f"\n## {name}: ") == page.count(f"\nshow({name})\n") == 1, name
+        example = page.split(f"\n## {name}: ")[1].split("ipython3\n")[1].split("```")[0].splitlines()
+        assert len(example) == 3 and any(f"{name}." in line for line in example), name
+    assert set(re.findall(r"^show\((\w+)\)$", page, re.M)) == set(interplay.__all__)
 
 
 def toc():

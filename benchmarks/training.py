@@ -195,7 +195,10 @@ def sweep_unit(epochs: int = 40, workers: int = 2) -> dict:
     total, limits, work = dict.fromkeys(("ours", "plain", "plain workers"), 0.0), [], 0.0
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (1,)) as pool:
-        both = lambda *of: statistics.mean(pool.map(seconds_a_run, *([x] * workers for x in of))) / workers
+
+        def both(*of):
+            return statistics.mean(pool.map(seconds_a_run, *([x] * workers for x in of))) / workers
+
         for name, groups in experiments.training.SWEEP.items():
             settings, weights, trials = unit(name)
             fast, slow = (side(weights, trials, 4) for side in (ours, one_by_one))

@@ -59,7 +59,10 @@ def dispatch(operation, args, kwargs):
     if not (there if asked is None else torch.device(asked) == DEVICE):
         return made
     same = {id(x.inner): x for x in there}
-    wrap = lambda x: same[id(x)] if id(x) in same else Elsewhere(x) if type(x) is torch.Tensor else x
+
+    def wrap(x):
+        return same[id(x)] if id(x) in same else Elsewhere(x) if type(x) is torch.Tensor else x
+
     return tree_map(wrap, made)
 
 
@@ -73,8 +76,13 @@ def second_device():
     """Within it, `DEVICE` works like a GPU; what makes a tensor of numbers makes it here first, and then moves it."""
     optimizer = import_module("torch.optim.optimizer")  # torch.optim hides it
     tensor, fused = torch.tensor, optimizer._get_fused_kernels_supported_devices
-    moved = lambda data, *, device=None, **kind: tensor(data, **kind).to(device or "cpu")
-    like = lambda self, data, **kind: moved(data, **{"dtype": self.dtype, "device": self.device} | kind)
+
+    def moved(data, *, device=None, **kind):
+        return tensor(data, **kind).to(device or "cpu")
+
+    def like(self, data, **kind):
+        return moved(data, **{"dtype": self.dtype, "device": self.device} | kind)
+
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)
     try:

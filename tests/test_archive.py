@@ -139,7 +139,10 @@ def test_other_version_and_missing_file_are_named(kept):
 
 def test_fetch_computes_once_and_again_if_asked_to(tmp_path, monkeypatch):
     calls = []
-    compute = lambda: calls.append(1) or result(len(calls))
+
+    def compute():
+        return calls.append(1) or result(len(calls))
+
     path = tmp_path / "deep" / "unit.nc"
     for expected in (1, 1):
         assert archive.fetch(path, SETTINGS, compute).double[1] == expected

@@ -247,7 +247,10 @@ def test_what_cannot_be_had_is_named_and_nothing_is_kept_in_its_place(home, monk
 
 def test_a_full_disk_is_not_a_home_that_does_not_answer(home, monkeypatch, tmp_path):
     home(b"reviews")
-    full = lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
+
+    def full(*_):
+        return (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
+
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
     with pytest.raises(corpus.DataError, match="No space left") as fault:
         corpus.home_of("file.zip")
@@ -290,7 +293,10 @@ def test_kept_words_of_paper_scale_are_those_of_the_paper(monkeypatch):
     monkeypatch.delenv("INTERPLAY_RESULTS")
     data = experiments.load("sentiment-data", "paper", present=True)
     assert str(data.corpus.values) == "SST-2" and str(data.vectors.values).endswith("100d")
-    of = lambda name: dict(zip(data.split.values.tolist(), data[name].values.astype(int).tolist()))
+
+    def of(name):
+        return dict(zip(data.split.values.tolist(), data[name].values.astype(int).tolist()))
+
     assert of("sentences") == {"train": 6920, "validation": 872, "test": 1821}
     assert of("positive") == {"train": 3610, "validation": 444, "test": 909}
     assert abs(of("tokens")["train"] - 138_260) <= 2 and len(data.word) - 2 == 15_404

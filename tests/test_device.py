@@ -88,7 +88,10 @@ def test_the_second_device_does_not_mix():
 @pytest.mark.parametrize("kind", operative.KINDS)
 def test_operative_dimensions_stay_on_their_device(kind):
     W, X = torch.randn(12, 12, generator=generator("W")), torch.randn(30, 12, generator=generator("X"))
-    draw = lambda: generator("basis") if kind == "random" else None
+
+    def draw():
+        return generator("basis") if kind == "random" else None
+
     U, s = operative.dimensions(W, X, kind, draw())
     with second_device() as there:
         found = operative.dimensions(W.to(there), X.to(there), kind, draw())

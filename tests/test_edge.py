@@ -137,7 +137,9 @@ def state(dtype, device):
     ],
 )
 def test_no_draw_depends_on_global_state(draw, dtype, device):
-    flat = lambda x: [x] if isinstance(x, torch.Tensor) else [y for part in x for y in flat(part)]
+    def flat(x):
+        return [x] if isinstance(x, torch.Tensor) else [y for part in x for y in flat(part)]
+
     plain = flat(draw())
     with state(dtype, device):
         moved = flat(draw())
@@ -272,7 +274,10 @@ def test_relu_is_trained_as_it_is_simulated():
 def test_a_mask_an_objective_and_a_callback_of_ones_own():
     exists = torch.rand(N, N, generator=torch.Generator().manual_seed(0)) < 0.5
     seen = []
-    absolute = lambda z, targets, scored: (scored * (targets - z).abs()).sum((0, 2, 3))
+
+    def absolute(z, targets, scored):
+        return (scored * (targets - z).abs()).sum((0, 2, 3))
+
     done = train(mask=exists, objective=absolute, callback=lambda *at: seen.append(at), snapshots=[0, 12])
     for W in (done.weights.W, *done.snapshots.values()):
         assert not W[:, ~exists].any() and W[:, exists].all()
@@ -295,7 +300,9 @@ def test_numbers_of_numpy_and_torch_are_numbers(lr):
 
 
 def test_seeds_hold_what_they_say():
-    stream = lambda *labels: tuple(seed(*labels).generate_state(2))
+    def stream(*labels):
+        return tuple(seed(*labels).generate_state(2))
+
     assert stream("w", 0.3) == stream("w", np.float64(0.3)) != stream("w", 0.1 * 3)
     assert stream("w") == stream("w", "") != stream("", "w")
     assert stream("w", 3) == stream("w", 3.0) == stream("w", np.int64(3))

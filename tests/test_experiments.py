@@ -166,7 +166,10 @@ def test_killed_runs_lose_what_is_in_flight_and_end_with_the_numbers_of_an_unint
     place, expected, draw = tmp_path / "killed", whole / "smoke" / "training", random.Random(11)
     (folder := place / "smoke" / "training").mkdir(parents=True)
     pace = np.median([archive.read(path).attrs["seconds"] for path in expected.glob("*.nc")])
-    kept = lambda: {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nc")}
+
+    def kept():
+        return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nc")}
+
     before, deaths = {}, []
     for _ in range(16):
         for name in draw.sample(sorted(before), k=max(0, len(before) - 2)):
@@ -337,7 +340,10 @@ def test_run_says_at_once_that_a_result_was_made_with_other_settings(there, monk
     experiments.path("training", units[0], "smoke").unlink()
     odd = experiments.path("training", units[5], "smoke")
     archive.write(odd, archive.read(odd).assign_attrs(settings='{"N": 7}'))
-    compute = lambda *_: pytest.fail("computed in vain")
+
+    def compute(*_):
+        return pytest.fail("computed in vain")
+
     monkeypatch.setitem(training.EXPERIMENTS, "training", training.EXPERIMENTS["training"]._replace(compute=compute))
     with pytest.raises(archive.ArchiveError, match=r'was made with \{"N": 7\}, not'):
         experiments.run("training", "smoke")

@@ -47,7 +47,10 @@ def test_no_matrix_of_the_same_rank_is_nearer():
 
 def test_loss_against_rank_equals_one_matrix_at_a_time():
     before, change, x = matrix(3, 8, 8), matrix(3, 8, 8), matrix(8)
-    evaluate = lambda W: torch.tanh(W @ x).square().sum(-1)
+
+    def evaluate(W):
+        return torch.tanh(W @ x).square().sum(-1)
+
     calls = []
     ranks = [0, 5, 1, 8]
     found = lowrank.loss_against_rank(before, change, ranks, lambda W: calls.append(W.shape) or evaluate(W))

@@ -50,9 +50,13 @@ def test_environment_and_bounds_agree_with_the_lock():
     assert LOCK["torch"] == "2.13.0"
 
 
+LINES_OF_SRC = 5600  # in all; it goes down, to 3300: raising it is a decision that the change log names
+
+
 def test_package_is_thin():
-    for file in (ROOT / "src").rglob("*.py"):
-        assert len(file.read_text().splitlines()) <= 300, file
+    lines = {file: len(file.read_text().splitlines()) for file in (ROOT / "src").rglob("*.py")}
+    assert sum(lines.values()) <= LINES_OF_SRC
+    assert max(lines.values()) <= 300, max(lines, key=lines.get)
 
 
 def test_arrows_run_down():

@@ -65,7 +65,10 @@ def test_gradcheck():
 def test_initial_states_may_differ_between_trials():
     (W, M, v), inputs, _, noise, *_ = problem(torch.float64, noisy=True, N=4, networks=2, trials=3, steps=5)
     h0 = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
-    run = lambda start: rnn.outputs(rnn.Weights(W, M, v), inputs, dt=0.5, h0=start, noise=noise)
+
+    def run(start):
+        return rnn.outputs(rnn.Weights(W, M, v), inputs, dt=0.5, h0=start, noise=noise)
+
     assert torch.autograd.gradcheck(run, h0)
     shared = h0.detach()[:, :1].expand(-1, 3, -1)
     torch.testing.assert_close(run(shared), run(shared[:, 0]))
@@ -117,7 +120,10 @@ def data(networks, steps=12, trials=6, n_in=2, n_out=3):
 def test_training_equals_a_plain_autograd_loop_with_torchs_optimiser(optimiser, trained):
     rates, epochs = [1e-2, 3e-3], 6
     start = rnn.initialise([0.5, 1.2], 16, 2, 3, [seed("t", n) for n in range(2)], dtype=torch.float64)
-    double = lambda epoch, source: [x.double() for x in source(epoch)]
+
+    def double(epoch, source):
+        return [x.double() for x in source(epoch)]
+
     source = data(2)
     done = rnn.train(start, lambda e: double(e, source), epochs=epochs, lr=rates, dt=0.5, optimiser=optimiser,
                      trained=trained, snapshots=[0, 3, epochs], progress=False)  # fmt: skip
@@ -145,8 +151,11 @@ def test_training_equals_a_plain_autograd_loop_with_torchs_optimiser(optimiser, 
 
 def test_a_network_that_diverges_is_named_and_leaves_the_others_alone():
     start = rnn.initialise([0.5, 0.5, 0.5], 16, 2, 3, [seed("d", n) for n in range(3)])
-    run = lambda rates, names: rnn.train(start, data(3), epochs=40, lr=rates, dt=0.5, nonlinearity="linear",
-                                         optimiser="sgd", names=names, progress=False)  # fmt: skip
+
+    def run(rates, names):
+        return rnn.train(start, data(3), epochs=40, lr=rates, dt=0.5, nonlinearity="linear",
+                                             optimiser="sgd", names=names, progress=False)  # fmt: skip
+
     with pytest.warns(UserWarning, match=r"diverged: romo g=0.9 sample 1 at epoch \d+$"):
         torn = run([1e-3, 1e4, 1e-3], ["a", "romo g=0.9 sample 1", "c"])
     calm = run([1e-3, 1e-3, 1e-3], ["a", "b", "c"])

@@ -68,7 +68,10 @@ def layer(cell: str, x: torch.Tensor, U, W, b, c) -> torch.Tensor:
 def test_logits_are_those_of_the_equations_written_out(cell):
     made, w = reader(cell)
     sentences, _, held = some()
-    bias = lambda layer, kind: w[f"cell.bias_{kind}_l{layer}"]
+
+    def bias(layer, kind):
+        return w[f"cell.bias_{kind}_l{layer}"]
+
     expected = {}
     for words in sentences:
         first = layer(cell, WORDS[words], w["U1"], w["W1"], bias(0, "ih"), bias(0, "hh"))
@@ -96,7 +99,10 @@ def test_the_network_of_the_paper_has_893_185_parameters_and_its_edges():
 def test_batches_hold_every_sentence_once_longest_first_in_another_order_each_epoch():
     sentences, labels, held = some(230, 4)
     rng = np.random.Generator(np.random.PCG64(0))
-    text = lambda batch: [tuple(batch.words[:n, i].tolist()) for i, n in enumerate(batch.lengths.tolist())]
+
+    def text(batch):
+        return [tuple(batch.words[:n, i].tolist()) for i, n in enumerate(batch.lengths.tolist())]
+
     every = sorted((tuple(one.tolist()), float(label)) for one, label in zip(sentences, labels))
     orders = []
     for drawn in (
@@ -118,7 +124,10 @@ def test_cutting_keeps_the_best_part_and_puts_the_weights_back(what):
     after = {name: part + 0.3 * torch.randn(part.shape, generator=draw) for name, part in before.items()}
     sentiment.put(made, after)
     words = some()[2][0]
-    logits = lambda: made(words.words, words.lengths).detach()
+
+    def logits():
+        return made(words.words, words.lengths).detach()
+
     full = logits()
     seen = sentiment.against_rank(made, before, [0, 3, 8], what, lambda: (logits(), sentiment.weights(made)))
     torch.testing.assert_close(seen[2][0], full)
@@ -198,7 +207,10 @@ def start(folder: Path) -> subprocess.Popen:
 def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole, tmp_path, monkeypatch):
     place = tmp_path / "smoke/sentiment-networks"
     path, process = place / "LSTM_s0.checkpoint", start(tmp_path)
-    state = lambda: torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)
+
+    def state():
+        return torch.load(io.BytesIO(archive.read_bytes(path)), weights_only=True)
+
     while process.poll() is None and not (path.exists() and len(state()["history"]) > 1):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

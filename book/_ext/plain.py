@@ -99,6 +99,9 @@ def figure(cell) -> dict:
     return cell.metadata.get("mystnb", {}).get("figure", {}) if cell.cell_type == "code" else {}
 
 
+COUNTED = {"math": "equation", "list-table": "table", "table": "table", "exercise": "exercise"}
+
+
 @cache
 def places() -> dict[str, Place]:
     """Label -> what it stands for, counted as the page counts: by chapter, each kind by itself."""
@@ -120,12 +123,9 @@ def places() -> dict[str, Place]:
                     found[waiting], waiting = Place(page, heading[1], ""), ""
                 if block.name == "target":
                     waiting = block.argument
-                elif block.name == "math" and "label" in block.options:
-                    number("equation", block.options["label"])
-                elif block.name in ("list-table", "table"):
-                    number("table", block.options.get("name", f"{page}-table-{counted['table'] + 1}"))
-                elif block.name == "exercise":
-                    number("exercise", block.options["label"])
+                elif (kind := COUNTED.get(block.name)) and (kind == "table" or "label" in block.options):
+                    unnamed = block.options.get("name", f"{page}-table-{counted['table'] + 1}")
+                    number(kind, block.options.get("label", unnamed))
     return found
 
 

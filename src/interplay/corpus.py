@@ -163,7 +163,9 @@ def made() -> Corpus:
     sentence: clause | clause "but" clause | "although" clause "," clause; the last clause decides
     """
     rng = np.random.RandomState(np.random.MT19937(seed("made corpus")))
-    pick = lambda options: options[rng.randint(len(options))]
+
+    def pick(options):
+        return options[rng.randint(len(options))]
 
     def clause(label: int) -> list[str]:
         turned = rng.rand() < 0.4

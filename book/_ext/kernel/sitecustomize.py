@@ -27,24 +27,27 @@ def digest(path: str) -> str | None:
     return hashlib.sha256(content).hexdigest()
 
 
+def matters(path: str, root: str, results: str) -> bool:
+    """Whether what is read at `path` decides an output: results, modules that were run, other files of the checkout."""
+    source = os.path.join(root, "src", "")
+    if path.startswith(results + os.sep):
+        return True
+    if path.startswith(source) and path.endswith(".py"):  # as a module; what is only looked through is not run
+        name = path[len(source) :].removesuffix(".py").replace(os.sep, ".").removesuffix(".__init__")
+        return name in sys.modules
+    inside = path[len(root) + 1 :].split(os.sep) if path.startswith(root + os.sep) else UNSEEN
+    return UNSEEN.isdisjoint(inside) and not any(part.endswith(".egg-info") for part in inside)
+
+
 def watch(record: str, root: str, results: str) -> None:
     """Note in `record` what this process reads below `root`, or below `results` wherever that is."""
     log, seen = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT), set()
     source = os.path.join(root, "src", "")
 
-    def matters(path: str) -> bool:
-        if path.startswith(results + os.sep):
-            return True
-        if path.startswith(source) and path.endswith(".py"):  # as a module; what is only looked through is not run
-            name = path[len(source) :].removesuffix(".py").replace(os.sep, ".").removesuffix(".__init__")
-            return name in sys.modules
-        inside = path[len(root) + 1 :].split(os.sep) if path.startswith(root + os.sep) else UNSEEN
-        return UNSEEN.isdisjoint(inside) and not any(part.endswith(".egg-info") for part in inside)
-
     def note(path: str | bytes) -> None:
         path = os.path.abspath(os.fsdecode(path))
         path = source_from_cache(path) if path.endswith(".pyc") and "__pycache__" in path else path
-        if path not in seen and matters(path):
+        if path not in seen and matters(path, root, results):
             seen.add(path)
             os.write(log, json.dumps([path, digest(path)]).encode() + b"\n")
 

@@ -239,7 +239,9 @@ def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[s
         z = operative.outputs(Wk, weights, inputs[:, :, trials], task.dt, begin[:, trials], noise[:, :, trials])
         return (z - targets[:, :, trials]).square().mean((0, 2, 3)).numpy()
 
-    distance = lambda Wk: operative.state_distance(Wk, weights, inputs[:, :, some], task.dt, begin[:, some]).numpy()
+    def distance(Wk):
+        return operative.state_distance(Wk, weights, inputs[:, :, some], task.dt, begin[:, some]).numpy()
+
     visited = rnn.simulate(weights, inputs, dt=task.dt, h0=begin, noise=noise, keep_states=True)[1][:, 0]
     data = cuts(unit, W, states, draw["random"], costs, distance) | {
         "full_cost": ((), costs(W[None])[0]),

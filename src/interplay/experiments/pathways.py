@@ -90,7 +90,10 @@ def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway], leadi
     both = list(zip(before, after, strict=True))
     invariants = [zip(*map(pathways.invariants, pair), strict=True) for pair in both]
     layers, joint = ("pathway", "layer", "leading"), ("pathway", "joint")
-    stacked = lambda rows: torch.stack([torch.stack(row) for row in rows])
+
+    def stacked(rows):
+        return torch.stack([torch.stack(row) for row in rows])
+
     return {
         "values_change": (layers, stacked([[values(W - W0) for W0, W in zip(*pair)] for pair in both])),
         "values_end": (layers, stacked([[values(W) for W in new] for new in after])),

@@ -67,7 +67,10 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
         raise archive.ArchiveError(
             f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
         )
-    tensor = lambda values: torch.from_numpy(values.astype(np.float32)).to(device)
+
+    def tensor(values):
+        return torch.from_numpy(values.astype(np.float32)).to(device)
+
     after = {name: before[name] + tensor(data[f"d{name}"].values * float(data[f"step_{name}"]))
              for name in sentiment.MATRICES}  # fmt: skip
     after |= {name: tensor(values) for name, values in zip(data.bias.values.tolist(), data.biases.values)}
@@ -79,7 +82,10 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
 def cut(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Dataset:
     """W1, U2 and W2 cut as `unit` says: loss and accuracy (what, rank, split), and (split) of the network in full."""
     splits = [split for split in SPLITS if split in held]
-    look = lambda: [sentiment.evaluate(made, held[split]) for split in splits]
+
+    def look():
+        return [sentiment.evaluate(made, held[split]) for split in splits]
+
     cuts = [sentiment.against_rank(made, before, unit["ranks"], what, look) for what in unit["what"]]
     found = np.array(cuts, np.float32)
     full, dims = np.array(look(), np.float32), ("what", "rank", "split")
@@ -118,10 +124,16 @@ def probe(made: sentiment.Reader, before: dict, held: Held, unit: dict) -> xr.Da
         sentiment.put(made, {name: starts[what](name) + after[name] - before[name] for name in sentiment.TRUNCATED})
         found.append([sentiment.evaluate(made, held[split]) for split in SPLITS])
     sentiment.put(made, after)
-    logits = lambda split: torch.cat([made(batch.words, batch.lengths) for batch in held[split]])
+
+    def logits(split):
+        return torch.cat([made(batch.words, batch.lengths) for batch in held[split]])
+
     with torch.no_grad():
         full = logits("test") > 0
-        same = lambda: float(((logits("test") > 0) == full).float().mean())
+
+        def same():
+            return float(((logits("test") > 0) == full).float().mean())
+
         agree = sentiment.against_rank(made, before, unit["ranks"], "change", same)
     sentiment.put(made, before)
     loss = binary_cross_entropy_with_logits(logits("train"), torch.cat([batch.labels for batch in held["train"]]))

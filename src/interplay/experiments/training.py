@@ -102,7 +102,10 @@ def digests(W0: torch.Tensor) -> list[str]:
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
     task, at = tasks.get(unit["task"])(**unit["task_fields"]), snapshot_epochs(unit["epochs"], unit["snapshots"])
-    draw = lambda what, g: generator(what, unit["task"], unit["N"], g, unit["sample"], device=device)
+
+    def draw(what, g):
+        return generator(what, unit["task"], unit["N"], g, unit["sample"], device=device)
+
     drawing = [draw("trials", g) for g in unit["g"]]
     names = [f"{unit['task']} g={g} sample {unit['sample']}" for g in unit["g"]]
     before = initial(unit, device)

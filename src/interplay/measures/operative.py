@@ -75,7 +75,10 @@ def local_row_over_search() -> list[float]:
         rng, (_, effects) = np.random.RandomState(n), operative.local_rows(W, X[[20, 60]], 1)
         for x, ours in zip(X[[20, 60]], effects[:, 0], strict=True):
             matrix, r = W.numpy(), torch.tanh(x).numpy()
-            effect = lambda b, matrix=matrix, r=r: -np.linalg.norm(matrix @ b) * abs(b @ r) / (b @ b)
+
+            def effect(b, matrix=matrix, r=r):
+                return -np.linalg.norm(matrix @ b) * abs(b @ r) / (b @ b)
+
             best = min(minimize(effect, rng.standard_normal(len(r)), tol=1e-10).fun for _ in range(2))
             found.append(float(ours) / -best)
     return found

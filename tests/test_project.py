@@ -160,3 +160,13 @@ def test_a_check_runs_what_a_change_touches(name, nearest, monkeypatch):
     else:
         assert found[nearest] <= 3 and (found[nearest] == min(found.values()) or "words" in name)
         assert len(found) < len(list((ROOT / "tests").glob("test_*.py")))
+
+
+def test_map_of_figures_names_labels_that_exist_and_every_figure_that_remakes_one():
+    cells = [cell for path in twins.chapters() for cell in path.read_text().split("```{code-cell} ipython3\n---\n")[1:]]
+    figures = [yaml.safe_load(cell.split("\n---\n")[0])["mystnb"].get("figure") for cell in cells if "mystnb" in cell]
+    captions = {figure["name"]: figure["caption"] for figure in figures if figure}
+    mapped = set(re.findall(r"numref}`(.*?)`", (ROOT / "book/map-of-figures.md").read_text()))
+    assert mapped <= set(captions)
+    remade = {label for label, caption in captions.items() if re.search(r"\b(R|r)emakes\b", caption)}
+    assert len(remade) > 20 and remade <= mapped

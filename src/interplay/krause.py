@@ -7,20 +7,15 @@ data/pretrained_networks; address and checksum stand in homes.txt.
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pooch
 import xarray as xr
 
 from . import edge
 from .corpus import HOMES, DataError, given, home_of
 
-FILES = {"context-integration": "ctxt_weights.h5", "sine-wave": "swg_weights.h5"}
+FILES = {"context-integration": ("ctxt_weights.h5", 5), "sine-wave": ("swg_weights.h5", 1)}  # and inputs
 NUMBER, N = 20, 100  # networks a task, units
 LICENCE = Path(__file__).with_name("licence_krause.txt")
-SHAPES = {  # of each array as it is stored; HDF5 has them written column by column
-    "context-integration": {"n_Wrr_n": (N, N), "n_Wru_v": (5, N), "m_Wzr_n": (N, 1)},
-    "sine-wave": {"n_Wrr_n": (N, N), "n_Wru_v": (1, N), "m_Wzr_n": (N, 1)},
-}
 
 
 def authors(task: str, number: int) -> xr.Dataset:
@@ -29,35 +24,36 @@ def authors(task: str, number: int) -> xr.Dataset:
     number: 1 to 20; W0, M0, v0 are those before training.  Biases and initial states are zero in all of them.
     Raises ValueError for another task or number, DataError for a file that cannot be had or is not the published one.
     """
-    edge.one_of("task", task, tuple(FILES))
+    name, _ = FILES[edge.one_of("task", task, tuple(FILES))]
     edge.number("number", number, 1, NUMBER, whole=True)
-    table = dict(line.split()[:2] for line in HOMES.read_text("utf-8").splitlines())
-    address = next(line.split()[2] for line in HOMES.read_text("utf-8").splitlines() if line.startswith(FILES[task]))
-    path = given(f"krause/{FILES[task]}", FILES[task]) or home_of(FILES[task])
-    if (found := f"sha256:{pooch.file_hash(str(path))}") != table[FILES[task]]:
-        raise DataError(
-            f"{path} has the checksum {found}, not {table[FILES[task]]}: it is cut or changed, get it again"
-        )
+    homes = {file: rest for file, *rest in map(str.split, HOMES.read_text("utf-8").splitlines())}
+    wanted, address = homes[name]
+    path = given(f"krause/{name}", name) or home_of(name)
+    if (found := f"sha256:{pooch.file_hash(str(path))}") != wanted:
+        raise DataError(f"{path} has the checksum {found}, not {wanted}: it is cut or changed, get it again")
     about = {"task": task, "number": number, "home": address, "home_commit": address.split("/")[5]}
     return read(path, task, number).assign_attrs(about, licence=LICENCE.read_text("utf-8"))
 
 
 def read(path: Path, task: str, number: int) -> xr.Dataset:
     """One network of a file of weights, as in `authors`; DataError if it is not there or has another shape."""
-    dims = {"n_Wrr_n": ("W", "unit_in"), "n_Wru_v": ("M", "channel_in"), "m_Wzr_n": ("v", "channel_out")}
+    stored = {  # name there, name here, shape there: all but the readout were written transposed
+        "n_Wrr_n": ("W", ("unit_in", "unit"), (N, N)),
+        "n_Wru_v": ("M", ("channel_in", "unit"), (FILES[task][1], N)),
+        "m_Wzr_n": ("v", ("unit", "channel_out"), (N, 1)),
+    }
     held = {}
     try:
         with h5py.File(path) as file:
-            for stage, mark in (("init", "0"), ("final", "")):
-                for stored, (name, other) in dims.items():
-                    values, wanted = file[f"NetNr{number}/{stage}/{stored}"][:], SHAPES[task][stored]
-                    if values.shape != wanted:
-                        raise DataError(f"{stored} of network {number} in {path} is {values.shape}, not {wanted}")
-                    held[name + mark] = (("unit", other), values if name == "v" else values.T)
+            for stage, (there, (name, dims, shape)) in (
+                (s, part) for s in ("init", "final") for part in stored.items()
+            ):
+                values = file[f"NetNr{number}/{stage}/{there}"][:]
+                if values.shape != shape:
+                    raise DataError(f"{there} of network {number} in {path} is {values.shape}, not {shape}")
+                held[name + "0" * (stage == "init")] = (dims, values)
     except KeyError:
         raise DataError(f"{path} has no network {number}, or not all of it") from None
     except OSError as fault:
         raise DataError(f"{path} cannot be read ({fault}): get it again") from fault
-    if not all(np.isfinite(values).all() for _, values in held.values()):
-        raise DataError(f"network {number} in {path} has weights that are not finite")
-    return xr.Dataset(held)
+    return xr.Dataset(held).transpose("unit", ...)

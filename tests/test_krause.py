@@ -1,0 +1,84 @@
+"""The networks that Krause et al. published: read as they were written, refused if they are not."""
+
+import re
+
+import h5py
+import numpy as np
+import pooch
+import pytest
+
+from interplay import corpus, krause
+
+
+def write(path, numbers=(1, 2), N=100):
+    """A file of weights as the authors wrote theirs, column by column; what is in it."""
+    rng, held = np.random.default_rng(0), {}
+    with h5py.File(path, "w") as file:
+        for number in numbers:
+            for stage in ("init", "final"):
+                parts = {"n_Wrr_n": (N, N), "n_Wru_v": (N, 1), "m_Wzr_n": (1, N)}
+                for name, shape in parts.items():
+                    held[number, stage, name] = rng.normal(size=shape)
+                    file[f"NetNr{number}/{stage}/{name}"] = held[number, stage, name].T
+    return held
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A published file in a folder that INTERPLAY_DATA names, with its checksum; file and contents."""
+    path = tmp_path / "krause" / "swg_weights.h5"
+    path.parent.mkdir()
+    held = write(path)
+    (tmp_path / "homes.txt").write_text(f"swg_weights.h5 sha256:{pooch.file_hash(str(path))} http://a/b/c/d/e/f.h5\n")
+    monkeypatch.setattr(krause, "HOMES", tmp_path / "homes.txt")
+    monkeypatch.setenv("INTERPLAY_DATA", str(tmp_path))
+    return path, held
+
+
+def test_weights_come_back_as_they_were_written_with_licence_and_commit(published):
+    _, held = published
+    found = krause.authors("sine-wave", 2)
+    for here, there in {"W": "n_Wrr_n", "M": "n_Wru_v"}.items():
+        np.testing.assert_array_equal(found[here], held[2, "final", there])
+        np.testing.assert_array_equal(found[here + "0"], held[2, "init", there])
+    np.testing.assert_array_equal(found.v, held[2, "final", "m_Wzr_n"].T)
+    assert found.W.dims == ("unit", "unit_in") and found.M.dims == ("unit", "channel_in")
+    assert "University of Zurich" in found.licence and "WITHOUT WARRANTY" in found.licence and found.home_commit == "d"
+
+
+def test_a_file_that_is_cut_or_changed_is_refused(published):
+    path, _ = published
+    whole = path.read_bytes()
+    for content in (whole[:-100], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
+        path.write_bytes(content)
+        with pytest.raises(corpus.DataError, match=r"swg_weights.h5 has the checksum sha256:\w+, not .*: it is cut or"):
+            krause.authors("sine-wave", 1)
+    path.unlink()
+    with pytest.raises(corpus.DataError, match="has none of krause/swg_weights.h5, swg_weights.h5"):
+        krause.authors("sine-wave", 1)
+
+
+def test_another_network_or_size_gets_one_sentence(published, tmp_path):
+    path, _ = published
+    with pytest.raises(corpus.DataError, match="has no network 3, or not all of it"):
+        krause.read(path, "sine-wave", 3)
+    write(tmp_path / "small.h5", N=50)
+    with pytest.raises(corpus.DataError, match=r"n_Wrr_n of network 1 in .*small.h5 is \(50, 50\), not \(100, 100\)"):
+        krause.read(tmp_path / "small.h5", "sine-wave", 1)
+    (tmp_path / "cut.h5").write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(corpus.DataError, match="cut.h5 cannot be read"):
+        krause.read(tmp_path / "cut.h5", "sine-wave", 1)
+    with pytest.raises(ValueError, match="unknown task 'romo': choose one of context-integration, sine-wave"):
+        krause.authors("romo", 1)
+    for number in (0, 21, 1.5):
+        with pytest.raises(ValueError, match=f"number is {number}, but must be a whole number and at least 1"):
+            krause.authors("sine-wave", number)
+
+
+def test_homes_name_the_commit_and_both_files():
+    homes = [line.split() for line in corpus.HOMES.read_text().splitlines()]
+    of = {name: (checksum, address) for name, checksum, address in homes}
+    for file, _ in krause.FILES.values():
+        checksum, address = of[file]
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}", checksum)
+        assert re.fullmatch(r"[0-9a-f]{40}", address.split("/")[5]) and address.endswith(file)

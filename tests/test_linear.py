@@ -163,6 +163,27 @@ def test_a_step_too_large_is_marked_not_hidden():
     assert np.isnan(linear.time_to(run.loss, np.arange(60)[:, None]))[1]
 
 
+@pytest.mark.parametrize("target", [0.5, 1.0, 2.0])
+def test_descent_is_stopped_at_twice_the_change_that_a_flow_could_make(target):
+    seen = {"norm": 0, "sign": 0, "none": 0}
+    for rate in (0.2, 1.8, 2.4, 5.0, 8.4):
+        W0, m, w = runs.draw(0.0, 60, 1)
+        found = int(linear.descend(linear.reduce(W0, m, w), target, rate, 6).diverged)
+        W, start, first, why = W0.copy(), (target - w @ m) ** 2 / 2, -1, "none"
+        for epoch in range(6):
+            if np.linalg.norm(W - W0) > 2 * np.sqrt(rate * epoch * start):
+                first, why = epoch, "norm"
+            elif np.linalg.det(np.eye(60) - W) <= 0:
+                first, why = epoch, "sign"
+            if first >= 0:
+                break
+            inverse = np.linalg.inv(np.eye(60) - W)
+            W = W + rate * (target - w @ inverse @ m) * np.outer(inverse.T @ w, inverse @ m)
+        seen[why] += 1
+        assert found == first, (rate, why)
+    assert seen["norm"] >= 2
+
+
 def test_every_kind_of_experiment_runs_and_finds_its_divergences():
     for name, chosen in runs.EXPERIMENTS.items():
         data = chosen.compute(chosen.units("smoke")[-1] | {"epochs": 8}, torch.device("cpu"))

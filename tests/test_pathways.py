@@ -76,6 +76,17 @@ def test_the_reduction_is_exact_where_the_subspaces_close(depth, orthogonal):
         assert (a - b).abs().max() < 1e-10
 
 
+@pytest.mark.parametrize("case", ["faint", "alike"])
+def test_the_reduction_keeps_what_is_faint_and_what_is_nearly_alike(case):
+    first, last = net((2,))[0]
+    mean = first.mean(-1, keepdim=True)
+    first = 1e-10 * first if case == "faint" else mean + 1e-4 * (first - mean)
+    for one, other in zip(pathways.reduce([first, last]), [first, last], strict=True):
+        x, y = (W if W.shape[-1] == 8 else W.mT for W in (one, other))
+        for a, b in ((x, y), (x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True))):
+            assert (a.mT @ a - b.mT @ b).norm() < 1e-6 * (b.mT @ b).norm()  # lengths and angles of columns
+
+
 def test_each_krylov_level_comes_closer():
     full = net((3, 3), 120, seeds=(1,))
     exact = pathways.train(full, M, epochs=300).maps

@@ -118,8 +118,9 @@ def book(tmp_path_factory):
     """A book of two chapters, in a folder with spaces and letters that are not ASCII."""
     root = tmp_path_factory.mktemp("Büch mit Leerstellen")
     shutil.copytree(ROOT / "book/_ext", root / "book/_ext", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "book/_static", root / "book/_static", ignore=shutil.ignore_patterns("mathjax"))
-    for name in ("_config.yml", "requirements.lock", "book/references.bib"):
+    for name in ("_static", "_templates"):
+        shutil.copytree(ROOT / "book" / name, root / "book" / name)
+    for name in ("_config.yml", "CITATION.cff", "requirements.lock", "book/references.bib"):
         shutil.copy(ROOT / name, root / name)
     write(root, {"_toc.yml": "format: jb-book\nroot: book/one\nchapters: [{file: book/two}]\n"})
     write(root, {"book/one.md": chapter("One", PLOT), "book/two.md": chapter("Two", "2")})

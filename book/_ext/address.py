@@ -15,6 +15,10 @@ BRANCH = "twins"  # where the workflow publishes the twins with the address fill
 NAME = r"[\w.-]+/[\w.-]+?"
 
 
+LOGO = "book/_static/logo.png"
+CARD = {"enable": True, "font": "DejaVu Sans", "image": LOGO, "image_mini": LOGO}
+
+
 class Address(NamedTuple):
     """OWNER/REPOSITORY on GitHub, and the commit that is built."""
 
@@ -70,4 +74,14 @@ def configure(config: dict, where: Address | None) -> dict:
         "repository": {"url": where.repository, "branch": where.commit},
         "launch_buttons": {"colab_url": "https://colab.research.google.com"},
         "html": config["html"] | buttons | {"baseurl": where.site},
+        "sphinx": found(config["sphinx"], where.site),
+    }
+
+
+def found(sphinx: dict, site: str) -> dict:
+    """Sphinx's settings with what search engines and previews of links need: a sitemap, pictures at full address."""
+    previews = {"ogp_site_url": site, "ogp_social_cards": CARD, "sitemap_url_scheme": "{link}"}
+    return sphinx | {
+        "extra_extensions": [*sphinx["extra_extensions"], "sphinx_sitemap"],
+        "config": sphinx["config"] | previews,
     }

@@ -26,6 +26,7 @@ from nbmake.nb_run import NotebookRun
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 900  # seconds a cell
+FIGURES = 'c.InlineBackend.figure_formats = {"svg"}'  # the site's are drawn sharp at any size; a twin's stay PNG
 # Of the machine's variables these can change what a chapter prints or draws, or what its kernel loads.
 UNSAFE = re.compile(
     r"(PYTHON|IPYTHON|JUPYTER|MPL|MATPLOTLIB|INTERPLAY_(?!DATA$)|LC_|LANG|TZ$|TQDM|TORCH|OMP_|MKL_|NUMEXPR_|COLUMNS$|LINES$"
@@ -57,7 +58,7 @@ def world(scale: str, root: Path = ROOT) -> str:
     ours = {
         name: value.replace(str(root), "") for name, value in environment(scale, root).items() if UNSAFE.match(name)
     }
-    ours |= {"python": sys.version, "lock": digest(str(root / "requirements.lock"))}
+    ours |= {"python": sys.version, "lock": digest(str(root / "requirements.lock")), "figures": FIGURES}
     return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,6 +93,8 @@ def execute(source: Path, scale: str, timeout: int = TIMEOUT, root: Path = ROOT)
             "JUPYTER_RUNTIME_DIR": f"{own}/jupyter",
             "PYTHONPATH": os.pathsep.join([str(root / "src"), str(Path(__file__).parent / "kernel")]),
         }
+        (Path(own) / "ipython/profile_default").mkdir(parents=True)
+        (Path(own) / "ipython/profile_default/ipython_kernel_config.py").write_text(FIGURES, "utf-8")
         work = Path(own) / file.name
         nbformat.write(jupytext.read(source), work)
         with patch.dict(os.environ, variables, clear=True):

@@ -1,0 +1,43 @@
+"""Figures for both themes and every width: no ground of their own, their size known, a link to the whole picture."""
+
+import re
+from pathlib import Path
+
+GROUND = 'style="fill: #ffffff"/>'  # as matplotlib writes the ground of a figure and of its axes, and nothing else
+IMAGE = re.compile(r'<img [^>]*src="(?P<place>[^"]*_images/(?P<name>[^"/]+\.svg))"[^>]*?(?P<end>\s*/?>)')
+STYLE = ' style="{}"'
+# Points of one look, one after the other.
+SAME = re.compile(r'<use [^>]*? style="(?P<style>[^"]*)"/>(?:\s*<use [^>]*? style="(?P=style)"/>)+')
+SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
+
+
+def thin(svg: str) -> str:
+    """The same picture with no ground, the look of many points said once, and coordinates to a hundredth of a point."""
+    svg = svg.replace(GROUND, 'style="fill: none"/>')
+    svg = SAME.sub(lambda run: f'<g style="{run["style"]}">{run[0].replace(STYLE.format(run["style"]), "")}</g>', svg)
+    return re.sub(r'(?<=[ "])-?\d+\.\d{3,}(?=[ "\n])', lambda found: f"{float(found[0]):.2f}", svg)
+
+
+def page(app, pagename, templatename, context, doctree):
+    """Every figure of a page inside a link to it; with its size, so that nothing moves when it comes."""
+    sources = {name: source for source, name in app.builder.images.items()}
+
+    def link(found: re.Match) -> str:
+        size = SIZE.search(Path(app.srcdir, sources[found["name"]]).read_text("utf-8"))
+        across, down = (round(float(points) * 4 / 3) for points in size.groups())
+        image = f'{found[0].removesuffix(found["end"])} width="{across}" height="{down}"/>'
+        return f'<a class="enlarge" href="{found["place"]}" title="Enlarge">{image}</a>'
+
+    if "body" in context:
+        context["body"] = IMAGE.sub(link, context["body"])
+
+
+def finish(app, fault):
+    for file in Path(app.outdir, "_images").glob("*.svg"):
+        file.write_text(thin(file.read_text("utf-8")), "utf-8")
+
+
+def setup(app):
+    app.connect("html-page-context", page)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

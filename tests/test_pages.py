@@ -1,0 +1,123 @@
+"""The built site in a browser: what axe finds, what the console says, both themes, the ledger asked, figures enlarged.
+
+Skipped, with a word, where there is no Chromium or no site.
+"""
+
+import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+SITE = Path(__file__).parents[1] / "_build/test-site"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PAGES = sorted(file.stem for file in (SITE / "book").glob("*.html"))
+pytestmark = [
+    pytest.mark.skipif(not BROWSER, reason="neither chromium nor google-chrome is installed"),
+    pytest.mark.skipif(not PAGES, reason="the site is not built: run `make test`"),
+]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *said):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as play:
+        yield play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+
+
+@pytest.fixture(scope="module")
+def address():
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=SITE)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/book"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens a page as it is once everything is there; a page that complains, or lacks a file, fails the test."""
+    said, contexts = [], []
+
+    def open_page(name, **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda fault: said.append(str(fault)))
+        page.on(
+            "response", lambda answer: said.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
+        )
+        page.goto(f"{address}/{name}", wait_until="networkidle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not said
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_on_a_page_in_the_theme_of_the_system(visit, name, scheme):
+    page = visit(f"{name}.html", color_scheme=scheme, reduced_motion="reduce")
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    found = axe.Axe().run(page, options={"preload": False}).response["violations"]
+    grave = [one for one in found if one["impact"] in ("critical", "serious", "moderate")]
+    assert not [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in grave]
+    assert page.evaluate("document.querySelectorAll('.katex-error').length") == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_wider_than_a_narrow_screen(visit, name):
+    page = visit(f"{name}.html", viewport={"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_figure_opens_whole_by_the_keyboard_and_closes(visit):
+    page = visit("tasks.html", viewport={"width": 400, "height": 800})
+    link = page.locator("a.enlarge").first
+    link.press("Enter")
+    assert page.locator("dialog.whole img").bounding_box()["width"] > 1.5 * link.bounding_box()["width"]
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog.whole").is_visible()
+    assert page.evaluate("document.activeElement.className") == "enlarge"
+
+
+def test_the_ledger_can_be_asked(visit):
+    page = visit("claims.html")
+    rows = page.locator(".ledger tbody tr[id]")
+    assert rows.count() == 25
+    page.locator("select[name=verdict]").select_option("differs")
+    assert set(page.locator(".ledger .verdict").all_inner_texts()) == {"differs"}
+    page.get_by_label("Search").last.fill("flip-flop")
+    assert all("flip-flop" in text for text in rows.all_inner_texts())
+    page.get_by_role("button", name="Show all").click()
+    assert rows.count() == 25
+    head = page.locator(".ledger th").nth(4).get_by_role("button")
+    head.press("Enter")
+    samples = [int(text.split()[0]) for text in page.locator(".ledger td[data-label=samples]").all_inner_texts()]
+    assert samples == sorted(samples)
+
+
+def test_a_row_of_the_ledger_has_an_address_and_one_that_is_none_hides_nothing(visit):
+    last = visit("claims.html").evaluate("new DataTable('.ledger table').rows().nodes().toArray().at(-1).id")
+    page = visit(f"claims.html#{last}")
+    assert page.locator(f"[id='{last}']").is_visible()
+    assert page.locator("tr.found").get_attribute("id") == last
+    assert 0 < page.locator("tr.found").bounding_box()["y"] < page.viewport_size["height"]
+    assert visit("claims.html#no-such-row").locator(".ledger tbody tr[id]").count() == 25
+
+
+def test_without_script_the_ledger_is_whole_and_figures_are_links(visit):
+    page = visit("claims.html", java_script_enabled=False)
+    assert page.locator(".ledger tbody tr[id]").count() > 300
+    assert page.locator(".ledger-filters").count() == 0
+    assert page.locator("a.enlarge").first.get_attribute("href").endswith(".svg")

@@ -9,20 +9,17 @@ from .rnn import Weights
 
 def _plain(module: nn.Module) -> nn.Module:
     """A module that the Euler map can run: one layer, one direction, no gates; ValueError names another."""
-    plain = isinstance(module, nn.RNNCell) or (
-        isinstance(module, nn.RNN) and module.num_layers == 1 and not module.bidirectional
-    )
-    if not plain:
+    cell, layers = isinstance(module, nn.RNNCell), isinstance(module, nn.RNN)
+    if not (cell or (layers and module.num_layers == 1 and not module.bidirectional)):
         raise ValueError(f"module is {module}, but must be an nn.RNN of one layer and direction, or an nn.RNNCell")
-    edge.one_of("nonlinearity of the module", module.nonlinearity, ("tanh", "relu"))
     return module
 
 
 def from_torch(module: nn.RNN | nn.RNNCell, readout: nn.Linear | None = None) -> Weights:
     """Weights, one network, a copy: `rnn.simulate` at dt = 1 with them and `inputs_of` gives the module's output.
 
-    The sum of the biases is a last column of M, whose input is 1; so that of the readout's is not taken.
-    readout: v is its weight transposed; the identity if None, so that outputs are rates, as those of the module
+    module : its nonlinearity is to be given to `rnn.simulate`, too; the sum of its biases is a last column of M
+    readout: without a bias; v is its weight transposed.  If None v is the identity, so that outputs are rates
     Raises ValueError for other modules, several layers, two directions, half precision, or a readout with a bias.
     """
     own = {name.removesuffix("_l0"): w.detach().clone() for name, w in _plain(module).named_parameters()}
@@ -54,10 +51,8 @@ def to_torch(weights: Weights, nonlinearity: str = "tanh", *, biases: bool = Fal
     Raises ValueError for several networks, or a nonlinearity that torch's module has not.
     """
     edge.one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
-    W, M, v = (
-        edge.tensor(name, w, "network", "N", "channel", network=1)[0].detach()
-        for name, w in zip("WMv", weights, strict=True)
-    )
+    given = (edge.tensor(name, w, "network", "N", "channel", network=1) for name, w in zip("WMv", weights, strict=True))
+    W, M, v = (w[0].detach() for w in given)
     kind = {"dtype": W.dtype, "device": W.device}
     module = nn.RNN(M.shape[1] - biases, len(W), nonlinearity=nonlinearity, bias=biases, **kind)
     readout = nn.Linear(len(W), v.shape[1], bias=False, **kind)

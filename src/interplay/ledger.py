@@ -196,8 +196,15 @@ def blank(claim: dict) -> dict:
     return row | {
         "cause": claim.get("cause", ""),
         "fixed": claim.get("fixed", ""),
-        "references": claim.get("references", {}),
+        "references": {of: x for of, x in claim.get("references", {}).items() if not isinstance(x, dict)},
     }
+
+
+def _references(claim: dict) -> dict[str, float]:
+    """Numbers beside a row; a mapping in place of one is of labels that change, and its measure's mean the number."""
+    ((name, labels),) = claim["measure"].items()
+    given = claim.get("references", {}).items()
+    return {of: summary(MEASURES[name](**labels | x))[0] if isinstance(x, dict) else x for of, x in given}
 
 
 def rows(begin: str = "", folder: Path = FOLDER) -> list[dict]:
@@ -209,7 +216,7 @@ def rows(begin: str = "", folder: Path = FOLDER) -> list[dict]:
     for claim in claims:
         ((name, labels),) = claim["measure"].items()
         try:
-            found.append(judge(claim, MEASURES[name](**labels)))
+            found.append(judge(claim, MEASURES[name](**labels)) | {"references": _references(claim)})
         except ArchiveError as fault:
             found.append(blank(claim) | {"reason": str(fault)})
         except LabelError as fault:

@@ -13,7 +13,7 @@ from .. import operative
 from ..experiments import kept
 from ..experiments import operative as trained
 
-MEASURES, NETWORKS = "operative-measures", "operative-networks"
+MEASURES, NETWORKS, AUTHORS = "operative-measures", "operative-networks", "operative-authors"
 
 
 @cache
@@ -90,32 +90,34 @@ def row_bounds_slack() -> float:
     return np.minimum(mid - low, high - mid).min() / low.where(mid.notnull()).mean()
 
 
-def _variances(task: str, of: str) -> list[Tensor]:
+def _variances(task: str, of: str, experiment: str) -> list[Tensor]:
     """Squared values of a spectrum: "activity", "W", or the dimensions of a kind."""
     direct = {"activity": "values_activity", "W": "values_W"}
     values = (
-        kept(MEASURES, direct[of], task=task)
+        kept(experiment, direct[of], task=task)
         if of in direct
-        else kept(MEASURES, "dimension_values", task=task, kind=of)
+        else kept(experiment, "dimension_values", task=task, kind=of)
     )
     return [torch.as_tensor(one) ** 2 for one in values.transpose("sample", "index").values]
 
 
-def participation_ratio(task: str, of: str) -> list[float]:
+def participation_ratio(task: str, of: str, experiment: str = MEASURES) -> list[float]:
     """(sum v)^2 / sum v^2 of the variances of activity, W, or the dimensions of a kind."""
-    return [operative.participation(v) for v in _variances(task, of)]
+    return [operative.participation(v) for v in _variances(task, of, experiment)]
 
 
-def dimensions_for_variance(task: str, of: str, share: float) -> list[float]:
+def dimensions_for_variance(task: str, of: str, share: float, experiment: str = MEASURES) -> list[float]:
     """Number of dimensions that hold a share of the variance of activity, W, or the dimensions of a kind."""
-    return [float(operative.enough(v, share)) for v in _variances(task, of)]
+    return [float(operative.enough(v, share)) for v in _variances(task, of, experiment)]
 
 
-def sufficient_dimensions(task: str, kind: str, *, over: str | None = None, less: str | None = None) -> np.ndarray:
+def sufficient_dimensions(
+    task: str, kind: str, *, over: str | None = None, less: str | None = None, experiment: str = MEASURES
+) -> np.ndarray:
     """Rank from which on the error is within 0.01 of the full network's; over that, or less that, of another kind."""
     cost, full = (
-        kept(MEASURES, "cost", task=task).transpose("sample", "kind", "rank"),
-        kept(MEASURES, "full_cost", task=task),
+        kept(experiment, "cost", task=task).transpose("sample", "kind", "rank"),
+        kept(experiment, "full_cost", task=task),
     )
     of = {
         one: np.array([operative.suffices(cost["rank"], good) for good in cost.sel(kind=one) <= full + 0.01])
@@ -124,12 +126,13 @@ def sufficient_dimensions(task: str, kind: str, *, over: str | None = None, less
     return of[kind] / of.get(over, 1) - of.get(less, 0)
 
 
-def error_at_rank(task: str, kind: str, rank: int) -> xr.DataArray:
+def error_at_rank(task: str, kind: str, rank: int, experiment: str = MEASURES) -> xr.DataArray:
     """Error with so many dimensions of a kind, interpolated between the ranks measured, over the full network's."""
-    return kept(MEASURES, "cost", task=task, kind=kind).interp(rank=rank) / kept(MEASURES, "full_cost", task=task)
+    return kept(experiment, "cost", task=task, kind=kind).interp(rank=rank) / kept(experiment, "full_cost", task=task)
 
 
-def specificity(subset: list[str], rank: int) -> xr.DataArray:
+def specificity(subset: list[str], rank: int, experiment: str = MEASURES) -> xr.DataArray:
     """Error on the other function's trials over that on the own, one function's columns kept; geometric mean of two."""
-    cost = kept(MEASURES, "subset_cost", task="context-integration", subset=subset, rank=rank)
+    at = {"subset_rank" if experiment == AUTHORS else "rank": rank}
+    cost = kept(experiment, "subset_cost", task="context-integration", subset=subset, **at)
     return np.exp(np.log(cost.sel(tested="other") / cost.sel(tested="own")).mean("subset"))

@@ -1,13 +1,17 @@
-"""The networks that Krause et al. published: read as they were written, refused if they are not."""
+"""The networks that Krause et al. published: read as they were written, refused if they are not, and as measured."""
 
 import re
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pooch
 import pytest
 
-from interplay import corpus, krause
+from interplay import corpus, experiments, krause
+from interplay.measures import operative as measures
+
+ROOT = Path(__file__).parents[1]
 
 
 def write(path, numbers=(1, 2), N=100):
@@ -82,3 +86,38 @@ def test_homes_name_the_commit_and_both_files():
         checksum, address = of[file]
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", checksum)
         assert re.fullmatch(r"[0-9a-f]{40}", address.split("/")[5]) and address.endswith(file)
+
+
+# Means over the paper's 20 networks a task, measured by another program on other trials before this one was written.
+BEFORE = {
+    ("context-integration", "norm"): 0.40,
+    ("context-integration", "change"): 11.7,
+    ("context-integration", "W"): 48.3,
+    ("context-integration", "columns"): 9.2,
+    ("context-integration", "rows"): 17.7,
+    ("context-integration", "high-variance"): 82,
+    ("sine-wave", "norm"): 0.91,
+    ("sine-wave", "change"): 9.4,
+    ("sine-wave", "W"): 23.9,
+    ("sine-wave", "columns"): 13.5,
+    ("sine-wave", "rows"): 23.1,
+    ("sine-wave", "high-variance"): 61,
+}
+
+
+@pytest.mark.parametrize(("task", "what"), BEFORE)
+def test_kept_measures_agree_with_those_of_another_program(task, what, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
+    before, name = BEFORE[task, what], "operative-authors"
+    values = {of: experiments.kept(name, f"values_{of}", task=task) for of in ("W0", "W", "change")}
+    assert values["W"].sizes["sample"] == krause.NUMBER
+    if what == "norm":
+        found = np.linalg.norm(values["change"], axis=1) / np.linalg.norm(values["W0"], axis=1)
+    elif what in values:
+        squares = values[what] ** 2
+        found = squares.sum("index") ** 2 / (squares**2).sum("index")
+    else:
+        found = measures.sufficient_dimensions(task, what, experiment=name)
+        assert abs(float(np.mean(found)) - before) <= max(1, 0.15 * before)  # of fewer trials here: k* comes out higher
+        return
+    assert abs(float(np.mean(found)) - before) <= 0.02 * before

@@ -204,7 +204,7 @@ def _references(claim: dict) -> dict[str, float]:
     """Numbers beside a row; a mapping in place of one is of labels that change, and its measure's mean the number."""
     ((name, labels),) = claim["measure"].items()
     given = claim.get("references", {}).items()
-    return {of: summary(MEASURES[name](**labels | x))[0] if isinstance(x, dict) else x for of, x in given}
+    return {of: float(summary(MEASURES[name](**labels | x))[0]) if isinstance(x, dict) else x for of, x in given}
 
 
 def rows(begin: str = "", folder: Path = FOLDER) -> list[dict]:

@@ -28,7 +28,8 @@ def site(tmp_path_factory):
     """The pages as Sphinx makes them of the chapters, nothing executed: a dot stands for every picture."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "book", folder / "book")
-    shutil.copy(ROOT / "_toc.yml", folder)
+    for name in ("_toc.yml", "CITATION.cff"):
+        shutil.copy(ROOT / name, folder)
     for chapter in twins.chapters():
         notebook, page = jupytext.read(chapter), folder / "book" / chapter.name
         for cell in notebook.cells:

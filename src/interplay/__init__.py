@@ -3,6 +3,16 @@
 from importlib.metadata import version
 
 __all__ = [
-    *["bridge", "experiments", "linear", "lowrank", "operative", "pathways", "rnn", "seeds", "tasks", "theory", "zoo"]
+    "bridge",
+    "experiments",
+    "linear",
+    "lowrank",
+    "operative",
+    "pathways",
+    "rnn",
+    "seeds",
+    "tasks",
+    "theory",
+    "zoo",
 ]
 __version__ = version("interplay")

@@ -117,7 +117,8 @@ def twin(chapter: Path, where: Address | None = None) -> nbformat.NotebookNode:
     notebook = nbformat.v4.new_notebook(cells=cells)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = {"colab": {"collapsed_sections": folded, "provenance": []}, "kernelspec": kernel}
-    if "rnn.train(" in code(chapter) and "rnn.device()" in code(chapter):  # what gains from a GPU
+    # What gains from a GPU; the examples of the helpers take seconds without one.
+    if "rnn.train(" in code(chapter) and "rnn.device()" in code(chapter) and chapter.stem != "api":
         notebook.metadata["accelerator"] = "GPU"
     return notebook
 

@@ -137,7 +137,7 @@ def a_moved_checkout(book: Path) -> str:
     try:
         assert make(moved, "book")[0] == 0
         where = subprocess.check_output(
-            [moved / ".venv/bin/python", "-c", "import interplay; print(interplay.__file__)"]
+            [moved / ".venv/bin/python", "-I", "-c", "import interplay; print(interplay.__file__)"]
         )
         assert where.decode().startswith(str(moved)), where
     finally:

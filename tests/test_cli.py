@@ -1,8 +1,6 @@
 """The command line: what it prints, its exit codes, one sentence on stderr where something cannot be done."""
 
-import asyncio
 import json
-import multiprocessing
 import subprocess
 import sys
 import time
@@ -95,47 +93,47 @@ def test_after_a_fault_no_worker_is_waited_for_and_none_is_left():
     assert not [one for one in workers if psutil.pid_exists(int(one))]
 
 
+SERVE = """
+import asyncio, sys
+from distributed import Scheduler, Worker
+
+async def serve():
+    async with {} as one:
+        print(one.address, flush=True)
+        await one.finished()
+
+asyncio.run(serve())
+"""
+
+
 def test_a_dask_cluster_without_workers_is_named_and_so_is_a_scheduler_that_is_gone(folder, capsys):
-    distributed = pytest.importorskip("distributed")
-    fork = multiprocessing.get_context("fork")  # nothing is imported again
-    (mine, theirs), said, kept = fork.Pipe(), [], []
+    pytest.importorskip("distributed")
+    said, kept, started = [], [], []
 
-    async def schedule():
-        async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as one:
-            theirs.send(one.address)
-            await one.finished()
-
-    async def work():
-        async with distributed.Worker(address, nthreads=1) as one:
-            await one.finished()
-
-    def later(of):
-        theirs.recv()
-        asyncio.run(of())
+    def start(what, *options):
+        words = [sys.executable, "-c", SERVE.format(what), *options]
+        started.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+        return started[-1].stdout.readline().strip()
 
     def disturb():
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while "\n" not in "".join(said) and time.monotonic() < end:
             said.append(capsys.readouterr().err)
             time.sleep(0.05)
-        mine.send("work")
+        start("Worker(sys.argv[1], nthreads=1)", address)
         while not kept:
             kept.extend(folder.rglob("*.nc"))
             time.sleep(0.02)
-        scheduler.kill()
+        started[0].kill()
 
-    scheduler = fork.Process(target=lambda: asyncio.run(schedule()))
-    scheduler.start()
-    address = mine.recv()
-    worker = fork.Process(target=later, args=(work,))
-    worker.start()
+    address = start("Scheduler(host='127.0.0.1', port=0, dashboard=False)")
     thread = Thread(target=disturb, daemon=True)
     try:
         thread.start()
         assert cli.main(["run", "training", "--scale", "smoke", "--dask", address]) == 3
         thread.join()
     finally:
-        for process in (scheduler, worker):
+        for process in started:
             process.kill()
     first, last = "".join([*said, capsys.readouterr().err]).splitlines()
     assert first.startswith(f"interplay: the Dask scheduler at {address} has no workers")

@@ -23,7 +23,7 @@ test: .venv/ready  ## helpers, every chapter at scale smoke, then the site built
 	rm -rf _build/smoke-results
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/test_site.py --ignore=tests/test_pages.py
 	$(BIN)/python book/_ext/build.py --scale smoke
-	$(BIN)/pytest tests/test_site.py tests/test_pages.py
+	$(BIN)/pytest -n 2 tests/test_site.py tests/test_pages.py
 
 check: lint  ## lint, and for 20 s the tests of what differs from main
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.touched --seconds 20 --durations 0 -rs tests

@@ -20,6 +20,8 @@ def fix(app, pagename, templatename, context, doctree):
                 buttons.remove(button)
     if "body" in context:  # what a fold says is its name
         context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
+        # ARIA 1.2 gives a list items, not entries of a bibliography
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
     context["script_files"] = [
         script
         for script in context.get("script_files", [])

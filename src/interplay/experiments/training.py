@@ -32,6 +32,7 @@ SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the 
     "romo": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7, 3.0)],
 }
 FIGURE_1, OF_SIZES, SHORT = ({task: [g] for task in SWEEP} for g in ((0.0, 0.9), (0.0, 0.9, 1.8), (1.2, 1.8)))
+FACTORS = {"paper": (0.8, 0.65, 0.5), "lite": (0.65,), "smoke": (0.65,)}  # of the published learning rate
 SUMMARY = ["loss", "loss_test", "loss_shuffled", "loss_at_rank", "values_change", "diverged_at", "W0_digest"]
 MEASURED = {  # what else decides what is kept of a network
     "optimiser": "adam",
@@ -74,6 +75,12 @@ def sweep(scale: str, trained: str = "WMv", only: tuple[str, ...] = tuple(SWEEP)
     """The rest of Figure 2's grid of g."""
     groups = SWEEP if scale == "paper" else SHORT
     return grid(scale, {task: groups[task] for task in only}, trained)
+
+
+def slower(scale: str) -> list[dict]:
+    """Networks of Figures 1 and 2 at parts of the published learning rate; the factor 1 is `training` and `sweep`."""
+    units = grid(scale, {task: [(0.0, 0.9, 1.8)] for task in SWEEP})
+    return [one | {"keep": False, "factor": x, "lr": x * one["lr"]} for one in units for x in FACTORS[scale]]
 
 
 def work(unit: dict) -> float:
@@ -140,7 +147,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
             cloud = torch.view_as_real(lowrank.eigenvalues(course))
             found["course_eigenvalues"] = (("snapshot", "mode", "part"), (cloud * 4096).round() / 4096)
-        labels = {"task": unit["task"], "N": unit["N"], "g": g, "sample": unit["sample"]}
+        labels = {name: unit[name] for name in ("task", "N", "sample", "factor") if name in unit} | {"g": g}
         parts.append(dataset(found, labels, part=["real", "imaginary"]))
     whole = archive.combine(parts)
     for name in {"left", "right"} & set(whole):  # 16-bit numbers, and kept as such
@@ -213,5 +220,6 @@ EXPERIMENTS = {
     "recurrent": _of(partial(grid, groups={"flip-flop": FIGURE_1["flip-flop"]}, trained="W")),
     "sweep": _of(sweep),
     "recurrent-sweep": _of(partial(sweep, trained="W", only=("flip-flop",))),
+    "rates": _of(slower, named="{task}_rate{factor}_s{sample}"),
     "sizes": _of(partial(grid, groups=OF_SIZES, sizes=SIZES)),
 }

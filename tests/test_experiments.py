@@ -24,7 +24,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from interplay import __main__ as cli
-from interplay import archive, experiments, rnn, tasks, zoo
+from interplay import archive, experiments, lowrank, rnn, tasks, zoo
 from interplay.experiments import linear, operative, pathways, sentiment, training
 from interplay.seeds import generator
 
@@ -444,9 +444,10 @@ def test_convergence_epoch_and_functional_rank_keep_labels_and_mark_what_never_c
     loss = xr.DataArray(curves, dims=("g", "epoch"), coords={"g": [0.0, 0.3, 0.6, 0.9], "epoch": np.arange(4)})
     wanted = [1.0, 2.0, np.nan, np.nan]
     np.testing.assert_array_equal(training.convergence_epoch(loss), wanted)
-    ranks = training.functional_rank(loss.rename(epoch="rank"))
+    ranks = lowrank.functional_rank(loss.rename(epoch="rank"), first=True)
     np.testing.assert_array_equal(ranks, wanted)
     assert ranks.g.values.tolist() == [0.0, 0.3, 0.6, 0.9]
+    np.testing.assert_array_equal(lowrank.functional_rank(loss.rename(epoch="rank")), [3.0, np.nan, np.nan, np.nan])
 
 
 def recorded_and_found(task: str, g: float, sample: int, at: str) -> tuple[float, float, zoo.Network]:
@@ -513,7 +514,7 @@ def test_a_network_that_is_not_kept_is_not_trained_at_paper_scale_unless_asked(t
     assert path.exists() and len(trained) == 2
 
 
-def test_index_lists_what_is_kept_with_its_measures(there):
+def test_index_lists_what_is_kept_with_its_measures(there, monkeypatch):
     table = zoo.index("smoke")
     assert len(table) == 12 and not table.duplicated(["task", "g", "sample"]).any()
     one = table.query("task == 'mante' and g == 0.9 and sample == 1").iloc[0]
@@ -522,6 +523,11 @@ def test_index_lists_what_is_kept_with_its_measures(there):
     assert one.norm == pytest.approx(float((network.after.W - network.before.W).norm()), rel=1e-2)
     next(there.glob("romo*s1*")).unlink()
     assert len(zoo.index("smoke")) == 10
+    data = experiments.load("training", "smoke", present=True)
+    curve = (data.loss_at_rank["rank"] < 5).where(data.loss_at_rank["rank"] != 2, 0.0) + 0 * data.loss_at_rank
+    monkeypatch.setattr(experiments, "load", lambda *_, **__: data.assign(loss_at_rank=curve))
+    table = zoo.index("smoke")
+    assert (table["rank"] == 5).all() and (table.rank_first == 2).all() and len(table) == 10
 
 
 def test_arrays_of_a_network_run_in_torch_as_they_are(there):

@@ -1,7 +1,11 @@
 """Low-rank analyses against what linear algebra promises, and against evaluating one matrix at a time."""
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interplay import lowrank
 
@@ -94,6 +98,29 @@ def test_functional_rank_is_the_rank_from_which_on_the_loss_stays_below_or_the_f
 def test_ranks_that_do_not_fit_their_losses_are_named(ranks, says):
     with pytest.raises(ValueError, match=says):
         lowrank.functional_rank(CURVES, ranks)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6).flatmap(lambda k: st.lists(st.lists(st.booleans(), min_size=k, max_size=k), min_size=1)))
+def test_the_smallest_rank_is_that_of_a_loop_over_the_ranks_and_of_labels(good):
+    labels = np.cumsum([3, 1, 4, 1, 5, 9])[: len(good[0])] - 3
+
+    def naive(row, first):
+        for k in range(len(row)):
+            if all(row[k : k + 1 if first else None]):
+                return float(labels[k])
+        return np.nan
+
+    array = xr.DataArray(good, {"rank": labels, "g": np.arange(len(good)) / 10}, ("g", "rank"))
+    for first in (False, True):
+        wanted = [naive(row, first) for row in good]
+        for found in (
+            lowrank.smallest_rank(torch.tensor(good).T, labels, first=first),
+            lowrank.smallest_rank(array, first=first),
+            lowrank.smallest_rank(array.T, first=first),
+        ):
+            np.testing.assert_array_equal(found, wanted)
+    assert lowrank.smallest_rank(array).g.equals(array.g)
 
 
 def test_shuffle_keeps_the_entries_of_each_matrix_and_nothing_else():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from benchmarks.operative import effect, search
 from interplay import operative, rnn, tasks
@@ -104,17 +103,6 @@ def test_reduced_networks_run_as_the_full_one_at_full_rank():
     distance = operative.state_distance(Wk, weights, inputs, 0.1, h0)
     states = [rnn.simulate(weights._replace(W=w[None]), inputs, dt=0.1, h0=h0, keep_states=True)[1] for w in Wk]
     torch.testing.assert_close(distance, torch.stack([(x - states[1]).norm(dim=-1).mean() for x in states]))
-
-
-@pytest.mark.parametrize(
-    ("good", "found"),
-    [([0, 1, 0, 1, 1], 30.0), ([1, 1, 1, 1, 1], 0.0), ([0, 0, 0, 0, 1], 40.0), ([1, 1, 1, 1, 0], np.nan)],
-)
-def test_suffices_counts_from_the_last_failure(good, found):
-    ranks = np.array([0, 10, 20, 30, 40])
-    assert operative.suffices(ranks, np.array(good)) == pytest.approx(found, nan_ok=True)
-    labelled = xr.DataArray(good, {"rank": ranks}, "rank")  # as the ledger's measures give them
-    assert operative.suffices(labelled["rank"], labelled) == pytest.approx(found, nan_ok=True)
 
 
 def test_variance_counts():

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from torch import sigmoid, tanh
 
 from interplay import archive, corpus, experiments, lowrank, sentiment
@@ -158,13 +157,6 @@ def test_paper_scale_is_the_protocol_of_the_paper():
         assert [rates.count((cell, lr, keep)) for cell in ("GRU", "RNN")] == [3 * keep] * 2
     matched = {(unit["cell"], unit["sample"]) for unit in units("matched", "paper")}
     assert matched == {(cell, sample) for cell in sentiment.CELLS for sample in range(6 if cell == "LSTM" else 3)}
-
-
-def test_the_rank_that_is_enough_is_the_one_from_which_accuracy_stays():
-    curves = [[0.5, 0.8, 0.6, 0.795, 0.8], [0.5, 0.6, 0.7, 0.7, 0.7], [0.9, 0.9, 0.9, 0.9, 0.9]]
-    accuracy = xr.DataArray(curves, {"rank": [0, 2, 4, 8, 16]}, ("sample", "rank"))
-    np.testing.assert_array_equal(sentiment.rank_enough(accuracy, 0.79), [8, np.nan, 0])
-    np.testing.assert_array_equal(sentiment.rank_enough(accuracy.T, accuracy.isel(rank=-1)), [16, 4, 0])
 
 
 def test_bad_names_get_one_sentence():

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from . import edge
@@ -42,7 +43,7 @@ def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Te
     `change` is scale * left @ right^T, to its truncation and a rounding; the singular values are shared out evenly, so
     that one step of rounding serves all factors, and the many weak ones take few bits.  Errors as in `factors`.
     """
-    left, right = factors(change, rank)
+    left, right = factors(torch.as_tensor(change).detach(), rank)
     root = left.norm(dim=-2, keepdim=True).sqrt()
     halves = (left / root.clamp(min=torch.finfo(left.dtype).tiny), right * root)
     step = max(float(half.abs().max()) if rank else 0.0 for half in halves) / top or 1.0
@@ -74,31 +75,45 @@ def loss_against_rank(
 
 
 def functional_rank(
-    loss: Tensor, ranks: Sequence[int] | None = None, threshold: float = 0.05, *, first: bool = False
-) -> Tensor:
+    loss: Tensor | xr.DataArray, ranks: Sequence[int] | None = None, threshold: float = 0.05, *, first: bool = False
+) -> Tensor | xr.DataArray:
     """Smallest of the ranks from which on the loss stays below `threshold` times that of rank 0; NaN if none: (...).
 
-    loss : (rank, ...), at the increasing `ranks`, the first of them 0; default 0, 1, 2, ...
+    loss : (rank, ...), at the increasing `ranks`, the first of them 0; default 0, 1, 2, ...; or labelled
     first: instead the first rank that is below, as in the figures of Schuessler et al. 2020: an accidental dip counts
     Raises ValueError for ranks that are not as many as losses, do not start at 0 or do not rise.
     """
+    if isinstance(loss, xr.DataArray):
+        return _along_rank(functional_rank, loss, threshold=threshold, first=first)
     loss = edge.tensor("loss", loss, widen=True)
-    at = range(len(loss)) if ranks is None else [edge.number("rank", rank, 0, whole=True) for rank in ranks]
-    edge.number(f"number of ranks for {len(loss)} losses", len(at), len(loss), len(loss))
-    if at[0] != 0 or any(later <= rank for rank, later in pairwise(at)):
-        raise ValueError(f"ranks are {list(at)}, but must start at 0, whose loss is the reference, and rise")
-    return smallest_rank(at, loss < threshold * loss[0], first=first)
+    ranks = range(len(loss)) if ranks is None else [edge.number("rank", rank, 0, whole=True) for rank in ranks]
+    edge.number(f"number of ranks for {len(loss)} losses", len(ranks), len(loss), len(loss))
+    if ranks[0] != 0 or any(later <= rank for rank, later in pairwise(ranks)):
+        raise ValueError(f"ranks are {list(ranks)}, but must start at 0, whose loss is the reference, and rise")
+    return smallest_rank(loss < threshold * loss[0], ranks, first=first)
 
 
-def smallest_rank(ranks: Sequence[int], good: Tensor, *, first: bool = False) -> Tensor:
+def smallest_rank(
+    good: Tensor | xr.DataArray, ranks: Sequence[int] | None = None, *, first: bool = False
+) -> Tensor | xr.DataArray:
     """Smallest of the ranks from which on `good` (rank, ...) holds for all larger ones, NaN if none: (...), float64.
 
+    A labelled array brings its ranks along the dimension `rank`, and keeps its other labels.
     first: instead the first rank for which it holds
     """
-    good = good if isinstance(good, Tensor) else torch.as_tensor(good)
-    seen = good.bool() if first else good.bool().flip(0).cummin(0).values.flip(0)
-    at = torch.tensor([*map(float, ranks)], dtype=torch.float64, device=good.device)  # a copy: labels are read-only
-    return torch.where(seen.any(0), at[seen.to(torch.uint8).argmax(0)], torch.nan)
+    if isinstance(good, xr.DataArray):
+        return _along_rank(smallest_rank, good, first=first)
+    good = torch.as_tensor(good).bool()
+    seen = good if first else good.flip(0).cummin(0).values.flip(0)
+    labels = torch.tensor([*map(float, ranks)], dtype=torch.float64, device=good.device)  # a copy: may be read-only
+    return torch.where(seen.any(0), labels[seen.to(torch.uint8).argmax(0)], torch.nan)
+
+
+def _along_rank(function: Callable, of: xr.DataArray, **kwargs) -> xr.DataArray:
+    def run(values):
+        return function(np.moveaxis(values, -1, 0), of["rank"].values, **kwargs).numpy()
+
+    return xr.apply_ufunc(run, of, input_core_dims=[["rank"]])
 
 
 def shuffle(matrix: Tensor, generator: torch.Generator) -> Tensor:

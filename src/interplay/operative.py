@@ -8,9 +8,6 @@ computed in float64, without gradient; arrays and half precision are taken too. 
 not square, or states not as wide.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -152,12 +149,8 @@ def participation(variances: Tensor) -> float:
 
 def enough(variances: Tensor, share: float) -> int:
     """Smallest number of directions, in this order, that hold `share` of the variance."""
-    return int((variances.cumsum(0) < share * variances.sum() * (1 - 1e-12)).sum()) + 1
-
-
-def suffices(ranks: Sequence[int], good: Sequence[bool]) -> float:
-    """k*: the smallest rank from which on `good` (rank,) holds for all larger ones; NaN if it does not at the last."""
-    return float(lowrank.smallest_rank(np.asarray(ranks), torch.as_tensor(np.asarray(good))))  # labelled arrays too
+    good = variances.cumsum(0) >= share * variances.sum() * (1 - 1e-12)
+    return int(lowrank.smallest_rank(good, range(1, len(good) + 1)))
 
 
 def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor, noise: Tensor | None) -> Tensor:

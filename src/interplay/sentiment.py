@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.utils.rnn import pad_sequence
@@ -141,13 +140,6 @@ def against_rank(
     finally:
         put(reader, after)
     return found
-
-
-def rank_enough(accuracy: xr.DataArray, level: xr.DataArray | float) -> xr.DataArray:
-    """Smallest rank from which on `accuracy` (..., rank) stays at `level` or above; NaN where there is none."""
-    reached = (accuracy >= level).transpose(..., "rank")
-    stays = np.logical_and.accumulate(reached.values[..., ::-1], axis=-1)[..., ::-1]
-    return reached["rank"].where(reached.copy(data=stays)).min("rank")
 
 
 def adam(reader: Reader, lr: float) -> torch.optim.Adam:

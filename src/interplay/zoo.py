@@ -86,7 +86,8 @@ def index(at: str | None = None) -> pd.DataFrame:
     """All networks of the book that are kept, a row each: task, g, sample, and what was measured.
 
     loss: on 512 unseen trials; of_first: the same over the first training loss; epoch: first below 5 % of that (NaN:
-    never); norm: Frobenius norm of dW; rank: functional rank (NaN: not reached); factors: kept of dW
+    never); norm: Frobenius norm of dW; rank: functional rank (NaN: not reached); rank_first: the first rank below
+    5 %, as in the paper's figures; factors: kept of dW
     """
     parts = []
     for name in EXPERIMENTS:
@@ -100,7 +101,8 @@ def index(at: str | None = None) -> pd.DataFrame:
         "of_first": data.loss_test / data.loss.isel(epoch=0, drop=True),
         "epoch": training.convergence_epoch(data.loss),
         "norm": np.sqrt((data.values_change**2).sum("mode")),
-        "rank": training.functional_rank(data.loss_at_rank),
+        "rank": lowrank.functional_rank(data.loss_at_rank),
+        "rank_first": lowrank.functional_rank(data.loss_at_rank, first=True),
         "factors": data.left.isel(neuron=0, drop=True).notnull().sum("factor"),
     }
     table = xr.Dataset(columns).to_dataframe().dropna(subset=["loss"]).reset_index()

@@ -203,16 +203,6 @@ def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArr
     return solved.idxmax("epoch").where(solved.any("epoch")).astype(float)
 
 
-def functional_rank(loss_at_rank: xr.DataArray, *, first: bool = True) -> xr.DataArray:
-    """`lowrank.functional_rank` along the dimension `rank`, labels kept: the paper's, or the book's without `first`."""
-    ranks = loss_at_rank["rank"].values
-    return xr.apply_ufunc(
-        lambda loss: lowrank.functional_rank(np.moveaxis(loss, -1, 0), ranks, first=first).numpy(),
-        loss_at_rank,
-        input_core_dims=[["rank"]],
-    )
-
-
 _of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute, work=work)
 OWN = _of(lambda scale, task, g, sample: [settings(scale, task, (g,), sample)])  # of a reader's task; in no list
 EXPERIMENTS = {

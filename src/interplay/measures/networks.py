@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import rnn, tasks
+from .. import lowrank, rnn, tasks
 from ..experiments import kept, training
 from ..seeds import seed
 from .recorded import Ratio, recorded
@@ -28,20 +28,22 @@ def norm_of_change(task: str, g: float, trained: str = "all weights") -> xr.Data
 
 
 def functional_rank(task: str, g: float | list[float]) -> xr.DataArray:
-    """Rank of dW from which on the loss is below 5 % of that without dW; mean over g, none if one has none."""
-    ranks = training.functional_rank(kept("training sweep", "loss_at_rank", task=task, g=g))
+    """First rank of dW at which the loss is below 5 % of that without dW; mean over g, none if one has none."""
+    ranks = lowrank.functional_rank(kept("training sweep", "loss_at_rank", task=task, g=g), first=True)
     return ranks.mean("g", skipna=False) if "g" in ranks.dims else ranks
 
 
 def largest_functional_rank(g: list[float]) -> xr.DataArray:
     """Largest functional rank of all networks that reached 5 %, all tasks; 26 for one without a rank up to 25."""
     loss, at_rank = (kept("training sweep", name, g=g) for name in ("loss", "loss_at_rank"))
-    return training.functional_rank(at_rank).fillna(26).where(training.convergence_epoch(loss).notnull()).max()
+    return (
+        lowrank.functional_rank(at_rank, first=True).fillna(26).where(training.convergence_epoch(loss).notnull()).max()
+    )
 
 
 def failing_networks(task: str, g: list[float]) -> xr.DataArray:
     """Count of g at which a network never reaches 5 %, or has no functional rank."""
-    ranks = training.functional_rank(kept("training sweep", "loss_at_rank", task=task, g=g))
+    ranks = lowrank.functional_rank(kept("training sweep", "loss_at_rank", task=task, g=g), first=True)
     return (epochs_to_5_percent(task, g) + ranks).isnull()
 
 

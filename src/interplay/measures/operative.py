@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.optimize import minimize
 from torch import Tensor
 
-from .. import operative
+from .. import lowrank, operative
 from ..experiments import kept
 from ..experiments import operative as trained
 
@@ -119,10 +119,7 @@ def sufficient_dimensions(
         kept(experiment, "cost", task=task).transpose("sample", "kind", "rank"),
         kept(experiment, "full_cost", task=task),
     )
-    of = {
-        one: np.array([operative.suffices(cost["rank"], good) for good in cost.sel(kind=one) <= full + 0.01])
-        for one in {kind, over, less} - {None}
-    }
+    of = {one: lowrank.smallest_rank(cost.sel(kind=one) <= full + 0.01).values for one in {kind, over, less} - {None}}
     return of[kind] / of.get(over, 1) - of.get(less, 0)
 
 

@@ -7,8 +7,9 @@ from functools import cache
 
 import numpy as np
 import torch
+import xarray as xr
 
-from .. import sentiment
+from .. import lowrank
 from ..experiments import kept
 from ..experiments import sentiment as trained
 
@@ -46,13 +47,13 @@ def lstm_values_above(matrix: str, of: str, level: float, stage: str = "matched"
 
 def lstm_rank_enough(
     what: str, split: str, stage: str, *, within: float | None = None, gain: float = 1.0
-) -> np.ndarray:
+) -> xr.DataArray:
     """Rank from which on the accuracy is within a distance of the full one, or holds a share of its gain over 1/2."""
     labels = {"cell": "LSTM", "split": split}
     of = {"matched": "sentiment-matched-measures", "networks": "sentiment-measures"}[stage]
     full = kept(of, "accuracy", **labels)
     level = 0.5 * (1 - gain) + gain * full if within is None else full - within
-    return sentiment.rank_enough(kept(of, "accuracy_at_rank", what=what, **labels), level)
+    return lowrank.smallest_rank(kept(of, "accuracy_at_rank", what=what, **labels) >= level)
 
 
 def lstm_final(measured: str, stage: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The public edge: the same answer however a matrix lies in memory, no step lost to precision, no draw that global
 state changes, axes by name, and one sentence for what will not do."""
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -207,6 +208,10 @@ def test_axes_are_known_by_name():
     change = W0[:, :, :9]
     left, right, scale = lowrank.pack(change, 9)
     gap = (lowrank.unpack(left, right, scale) - change).norm(dim=(1, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for one, other in zip(lowrank.pack(torch.nn.Parameter(change), 9), (left, right, scale), strict=True):
+            assert torch.equal(one, other) and not one.requires_grad
     assert (gap < 2e-3 * change.norm(dim=(1, 2))).all()
     for one, whole in zip(lowrank.pack(change[:1], 4), lowrank.pack(change[0], 4), strict=True):
         assert torch.equal(one.squeeze(), whole.squeeze())
@@ -373,6 +378,7 @@ def test_autocast_of_the_caller_takes_no_precision_from_a_simulation(nonlinearit
         ({"h0": torch.zeros(2, 3, N)}, r"shape of h0 is \(2, 3, 12\), but must be \(network, 4, 12\)"),
         ({"noise": torch.zeros(9, 4, N)}, r"noise is \(9, 4, 12\), but must be \(9, network, 4, 12\)"),
         ({"noise": torch.zeros(8, 2, 4, N)}, r"noise is \(8, 2, 4, 12\), but must be \(9, network, 4, 12\)"),
+        ({"h0": torch.zeros(3, N)}, "unknown number of networks of W 2: choose one of 1, 3"),
         ({"noise": torch.zeros(9, 2, 4, N).double()}, "dtype of noise beside W torch.float64"),
     ],
 )
@@ -382,9 +388,44 @@ def test_starts_and_noise_are_held_to_their_axes(given, says):
             call(rnn.Weights(W0, M0, V0), problem()[0], dt=0.5, **given)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.booleans(), min_size=6, max_size=6), st.sampled_from([2, 3]), st.sampled_from(["tanh", torch.tanh]))
+def test_one_network_of_a_part_stands_for_as_many_as_the_others_have(alone, axes, nonlinearity):
+    draw = torch.Generator().manual_seed(1)
+    h0 = torch.randn(2, *[4] * (axes - 2), N, generator=draw)
+    noise = torch.randn(9, 2, 4, N, generator=draw)
+    parts = [*(w.clone() for w in (W0, M0, V0)), h0, PROBLEM[0], noise]
+    small = [x.narrow(int(k > 3), 0, 1) if one else x for k, (x, one) in enumerate(zip(parts, alone))]
+    whole = [x.expand(*x.shape[: k > 3], 1 if all(alone) else 2, *x.shape[1 + (k > 3) :]) for k, x in enumerate(small)]
+    found = []
+    for W, M, v, h0, inputs, noise in (small, whole):
+        leaves = [x.clone().requires_grad_() for x in (W, M, v, h0)]
+        how = {"dt": 0.5, "nonlinearity": nonlinearity, "h0": leaves[3], "noise": noise}
+        z = rnn.outputs(rnn.Weights(*leaves[:3]), inputs, **how)
+        torch.testing.assert_close(rnn.simulate(rnn.Weights(*leaves[:3]), inputs, **how)[0], z)
+        gradients = torch.autograd.grad(z.sin().sum(), leaves)
+        found.append([z, *(g.sum(0) for g in gradients)])
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_one_number_is_a_sequence_of_one():
     W, change = W0[0], W0[1]
+    draw = tasks.get("romo")().trials
+    assert list(train(snapshots=12).snapshots) == list(train(snapshots=[12]).snapshots) == [12]
+    one = [w[:1] for w in (W0, M0, V0)]
+    with pytest.warns(UserWarning, match="diverged: mine at epoch"):
+        rnn.train(
+            rnn.Weights(*one),
+            lambda _: [x[:, :1] for x in PROBLEM],
+            epochs=9,
+            lr=1e30,
+            dt=0.5,
+            names="mine",
+            progress=False,
+        )
     for one, many in (
+        (draw(3, generator("a")).inputs, draw(3, [generator("a")]).inputs),
         (rnn.initialise(0.9, 4, 1, 1, seed(3)).W, rnn.initialise([0.9], 4, 1, 1, [seed(3)]).W),
         (rnn.initialise(torch.tensor(0.5), 4, 1, 1, seed(3)).W, rnn.initialise([0.5], 4, 1, 1, [seed(3)]).W),
         (operative.reduced(W, torch.eye(N), 3), operative.reduced(W, torch.eye(N), [3])),

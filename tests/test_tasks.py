@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from interplay import __main__, experiments, rnn, tasks, zoo
+from interplay import __main__, archive, experiments, rnn, tasks, zoo
 from interplay.experiments import training
 from interplay.tasks import FlipFlop, Mante, Romo
 
@@ -403,6 +403,43 @@ def test_a_task_of_ones_own_is_trained_kept_and_loaded_and_enters_no_list(regist
     )
     assert "own" not in experiments.names() and zoo.index("smoke").empty
     assert __main__.main(["status", "--scale", "smoke"]) == 0 and "three-bits" not in capsys.readouterr().out
+
+
+def test_what_a_task_of_ones_own_draws_decides_its_result_and_what_the_book_draws_is_as_it_was(
+    registry, tmp_path, monkeypatch
+):
+    """A cell that runs again with another `draw` has another digest, with other comments the same."""
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
+    text = """
+from interplay import tasks
+import torch
+class Sign(tasks.Task):
+    name, inputs, outputs, rows, n_steps = "sign", ("u",), ("z",), 1, 4
+    def draw(self, u, generators, dtype):
+        x = (u - 0.5)[..., None].to(dtype).expand(4, -1, -1, -1)
+        return tasks.Trials(x, x.sign(), torch.ones_like(x))
+"""
+    found, held = [], {"__name__": "cell"}
+    for k, (old, new) in enumerate([("0.5", "0.5"), ("x = (", "x =  (  # a comment\n            "), ("0.5", "0.25")]):
+        file = tmp_path / f"cell_{k}.py"
+        file.write_text(text.replace(old, new))
+        exec(compile(file.read_text(), str(file), "exec"), held)
+        found.append(tasks.get("sign").code())
+        if k < 2:
+            assert zoo.load("sign", g=0.7, sample=0, at="smoke").loss > 0
+            monkeypatch.setattr(training, "compute", None)  # it is kept from now on
+    assert found[0] == found[1] != found[2]
+    differ = f'made with {{"task_code": "{found[0]}"}}, not {{"task_code": "{found[2]}"}}'
+    with pytest.raises(archive.ArchiveError, match=differ):
+        zoo.load("sign", g=0.7, sample=0, at="smoke")
+    exec(text, held)
+    with pytest.raises(
+        ValueError, match="source of sign: draw cannot be read: define the task in a file or a notebook"
+    ):
+        zoo.load("sign", g=0.7, sample=0, at="smoke")
+    assert not any(
+        "task_code" in unit for name in ("training", "sweep") for unit in experiments.experiment(name).units("paper")
+    )
 
 
 def test_a_task_that_takes_a_name_or_gives_wrong_shapes_is_refused(registry):

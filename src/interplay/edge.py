@@ -30,7 +30,8 @@ def number(name: str, value: Any, low=-inf, high=inf, *, above=-inf, below=inf, 
 
 def several(value: Any) -> list:
     """A list of what is given; of one, where that is not a sequence."""
-    return list(value) if isinstance(value, Iterable) and getattr(value, "ndim", 1) else [value]
+    many = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1)
+    return list(value) if many else [value]
 
 
 def euler_step(dt: Any, name: str = "Euler step dt") -> float:

@@ -140,9 +140,15 @@ def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple[Weights, Ten
         h0 = edge.tensor("h0", h0, "network", *["trial"] * (np.ndim(h0) == 3), "N", **there)
     if noise is not None:
         noise = edge.tensor("noise", noise, "time", "network", "trial", "N", **there)
-    for name, part in (("M", M), ("v", v), ("inputs", inputs), ("h0", h0), ("noise", noise)):
-        if part is not None:
-            edge.one_of(f"dtype of {name} beside W", part.dtype, (W.dtype,))
+    parts = {"W": W, "M": M, "v": v, "inputs": inputs, "h0": h0, "noise": noise}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    networks = max(part.shape[name in ("inputs", "noise")] for name, part in parts.items())
+    for name, part in parts.items():
+        axis = int(name in ("inputs", "noise"))
+        edge.one_of(f"dtype of {name} beside W", part.dtype, (W.dtype,))
+        edge.one_of(f"number of networks of {name}", part.shape[axis], sorted({1, networks}))
+        parts[name] = part.expand(*part.shape[:axis], networks, *part.shape[axis + 1 :])
+    W, M, v, inputs, h0, noise = map(parts.get, ("W", "M", "v", "inputs", "h0", "noise"))
     return Weights(W, M, v), inputs, h0, noise
 
 
@@ -158,7 +164,8 @@ def outputs(
 ) -> Tensor:
     """Outputs z (time, network, trial, n_out), differentiable in W, M, v and h0.
 
-    inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None
+    inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None; one network of any
+        of these, and of the weights, stands for as many as the others have
     noise: (time, network, trial, N) or None
     nonlinearity: "tanh", "linear" or "relu", by `BackThroughTime`; any other function of a tensor by autograd, which
     takes two to three times as long
@@ -242,7 +249,8 @@ def train(
     Raises ValueError for an unknown optimiser, weights to train that do not exist, epochs < 1, and as `outputs`.
     """
     networks = len(weights.W)
-    names = [f"network {n}" for n in range(networks)] if names is None else names
+    names = [f"network {n}" for n in range(networks)] if names is None else edge.several(names)
+    snapshots = edge.several(snapshots)
     rates = [edge.number("learning rate", rate, above=0) for rate in ([lr] * networks if np.ndim(lr) == 0 else lr)]
     edge.number("number of epochs", epochs, 1, whole=True)
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}

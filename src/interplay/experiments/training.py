@@ -46,7 +46,8 @@ MEASURED = {  # what else decides what is kept of a network
 def settings(scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv", N: int = 0) -> dict:
     """Settings of one unit: networks of one task and sample at several g, of the size of `scale` or, not kept, of N."""
     size = {name: value for name, value in SIZE[scale].items() if name != "samples"} | ({"N": N} if N else {})
-    return MEASURED | size | {
+    own = {} if task in tasks.BOOK else {"task_code": tasks.get(task).code()}
+    return MEASURED | size | own | {
         "task": task,
         "task_fields": asdict(tasks.get(task)()),
         "g": [round(float(x), 9) for x in g],  # 0.3 and 0.1 + 0.2 are one network

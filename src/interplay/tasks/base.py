@@ -1,9 +1,13 @@
 """What all tasks share: the draw, the grid of steps, the check of fields."""
 
+import ast
+import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
+from textwrap import dedent
 from typing import NamedTuple
 
 import torch
@@ -51,6 +55,20 @@ class Task:
             raise ValueError(f"task {name!r} is {'.'.join(same[0])} already: choose another name")
         TASKS[name] = cls
 
+    @classmethod
+    def code(cls) -> str:
+        """Digest of what the class and its bases below `Task` define; what these call elsewhere is not seen.
+
+        Raises ValueError for a method whose source cannot be read, as of a class typed at a prompt.
+        """
+        found = []
+        for each in cls.__mro__[: cls.__mro__.index(Task)]:
+            for name, held in sorted(vars(each).items()):
+                function = getattr(held, "fget", getattr(held, "__func__", held))
+                if not name.startswith("__"):
+                    found += [name, _source(f"{cls.name}: {name}", function) if callable(function) else repr(held)]
+        return sha256("\0".join(found).encode()).hexdigest()[:16]
+
     def trials(
         self, n_trials: int, generators: Sequence[torch.Generator], device="cpu", dtype: torch.dtype = torch.float32
     ) -> Trials:
@@ -60,7 +78,8 @@ class Task:
         Raises ValueError for n_trials < 1, generators that are none or of another type, or trials of a wrong shape.
         """
         edge.number("n_trials", n_trials, 1, whole=True)
-        if not len(generators) or not all(isinstance(each, torch.Generator) for each in generators):
+        generators = edge.several(generators)
+        if not generators or not all(isinstance(each, torch.Generator) for each in generators):
             raise ValueError(f"generators is {generators!r}, but must hold one torch.Generator a network, at least one")
         drawn = self.draw(self._uniform(n_trials, generators).to(device), generators, dtype)
         sizes = {"time": self.n_steps, "network": len(generators), "trial": n_trials}
@@ -98,6 +117,18 @@ class Task:
             edge.number(said, x, low, high)
         if pair:
             edge.number(said, several[1], several[0])
+
+
+def _source(name: str, function: Callable) -> str:
+    """Source without comments where it stands alone, as written if not."""
+    try:
+        text = dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        raise ValueError(f"source of {name} cannot be read: define the task in a file or a notebook") from None
+    try:
+        return ast.unparse(ast.parse(text))
+    except SyntaxError:  # a part of an expression
+        return text
 
 
 def _draw(kind: Callable, size: tuple[int, ...], generators: Sequence[torch.Generator], dtype: torch.dtype) -> Tensor:

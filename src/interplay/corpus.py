@@ -36,24 +36,26 @@ class UnreachableError(DataError):
     """A home that does not answer, and no folder named that holds its data."""
 
 
-def home_of(name: str) -> Path:
-    """A file from its home, kept in the user's cache.
+def home_of(name: str, registry: Path | None = None, folder: Path | None = None, base: str = "") -> Path:
+    """A file from its home, kept in `folder`; by default data, in the user's cache.
 
+    registry: a line a file, its checksum and address, as pooch reads them; base: address of those that have none
     Raises UnreachableError if it cannot be had, DataError if it is not what it was; nothing of it is kept then.
     """
     import pooch  # not for everyone who reads: it warns where a notebook has no widgets
 
-    folder = Path(platformdirs.user_cache_dir("interplay")) / "data"
-    home = pooch.create(folder, "", retry_if_failed=TRIES - 1)
-    home.load_registry(HOMES)
+    folder = folder or Path(platformdirs.user_cache_dir("interplay")) / "data"
+    home = pooch.create(folder, base, retry_if_failed=TRIES - 1)
+    home.load_registry(registry or HOMES)
     url, checksum = home.get_url(name), home.registry[name]
     try:
         return Path(home.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=30)))
+    except requests.RequestException as fault:
+        variable = "INTERPLAY_DATA" if registry is None else "INTERPLAY_RESULTS"
+        why = f"{url} cannot be had ({type(fault).__name__})"
+        raise UnreachableError(f"{why}: name a folder that holds the data in {variable}") from fault
     except ValueError as fault:
         raise DataError(f"{url} has not the checksum it had ({checksum}): nothing of it was kept") from fault
-    except requests.RequestException as fault:
-        why = f"{url} cannot be had ({type(fault).__name__})"
-        raise UnreachableError(f"{why}: name a folder that holds the data in INTERPLAY_DATA") from fault
     except OSError as fault:
         raise DataError(f"{folder} cannot keep {name} ({fault.strerror}): mend its permissions or space") from fault
 

@@ -1,6 +1,11 @@
 """The trained networks, ready to run: W0 from its seed, held to a digest; the change from its low-rank factors."""
 
+import json
+import os
+import re
 from contextlib import suppress
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +13,12 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from . import archive, edge, experiments, lowrank, rnn, tasks
+from . import archive, corpus, edge, experiments, lowrank, rnn, tasks
 from .experiments import training
 from .rnn import Weights
 
 EXPERIMENTS = ("training", "sweep")  # where networks are kept
+CHECKSUMS = Path(__file__).with_name("networks.txt")  # of their files in `results/`, as pooch reads them
 
 
 class Network(NamedTuple):
@@ -47,10 +53,11 @@ def load(
 ) -> Network:
     """A trained network, read from `archive.folder()`: `INTERPLAY_RESULTS`, or `results/` of a clone of the book.
 
+    One of the book's that is not there is fetched from `home()`, held to its checksum, and kept there.
     task, g, sample: what it is, as in `index`; any g and sample of a task of your own; device: where weights are wanted
     train: whether one that is not kept is trained, minutes to hours at paper scale, and kept; None: at other scales
-    Raises ValueError if there is no such network, ArchiveError if it is not kept and not to be trained, or if W0 does
-    not come out of its seed as it did.
+    Raises ValueError if there is no such network, ArchiveError if it is neither kept, nor can be had, nor is to be
+    trained, or if W0 does not come out of its seed as it did.
     """
     at = experiments.scale(at)
     name, unit = unit_of(task, g, sample, at)
@@ -72,14 +79,35 @@ def load(
 def _read(name: str, unit: dict, at: str, train: bool) -> xr.Dataset:
     """The unit that holds a network."""
     path, device = experiments.path(name, unit, at), rnn.device()
-    if not (train or path.exists()):
-        raise archive.ArchiveError(
-            f"{path} is not there: set INTERPLAY_RESULTS to the folder results/ of a clone of the book, which holds "
-            "the trained networks, or ask for it to be trained here with zoo.load(..., train=True)"
-        )
     if not train:
+        if not path.exists():
+            _get(path)
         archive.read(path)  # a damaged one is named, and not trained anew
     return archive.fetch(path, unit, lambda: archive.made(unit, lambda: training.compute(unit, device), str(device)))
+
+
+def home() -> str | None:
+    """Address of the folder `results/`: `INTERPLAY_HOME`, or of the commit on GitHub that pip installed; or none."""
+    told = json.loads(distribution("interplay").read_text("direct_url.json") or "{}")
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", told.get("url", ""))
+    commit = told.get("vcs_info", {}).get("commit_id")
+    installed = f"https://raw.githubusercontent.com/{found[1]}/{commit}/results" if found and commit else None
+    return os.environ.get("INTERPLAY_HOME") or installed
+
+
+def _get(path: Path) -> None:
+    """Fetch a file of kept networks to its place."""
+    name = path.relative_to(archive.folder()).as_posix()
+    if (address := home()) and name in CHECKSUMS.read_text("utf-8").split():
+        try:
+            corpus.home_of(name, CHECKSUMS, archive.folder(), address.rstrip("/") + "/")
+        except corpus.DataError as fault:
+            raise archive.ArchiveError(str(fault)) from fault
+    else:
+        raise archive.ArchiveError(
+            f"{path} is not there: set INTERPLAY_RESULTS to the folder results/ of a clone of the book, which has the "
+            "trained networks, or INTERPLAY_HOME to its address, or have it trained here with zoo.load(..., train=True)"
+        )
 
 
 def index(at: str | None = None) -> pd.DataFrame:

@@ -349,10 +349,6 @@ def test_run_says_at_once_that_a_result_was_made_with_other_settings(there, monk
         experiments.run("training", "smoke")
 
 
-def changed(owner: object, name: str, value: object) -> Callable:
-    return lambda patch: patch.setattr(owner, name, value)
-
-
 def default(task: type, field: str, value: object) -> Callable:
     return lambda patch: patch.setitem(task.__init__.__kwdefaults__, field, value)
 
@@ -361,22 +357,30 @@ def default(task: type, field: str, value: object) -> Callable:
     ("name", "change", "says"),
     [
         ("training", default(tasks.FlipFlop, "amplitude", 5.0), '"amplitude": 5.0'),
-        ("sweep", lambda patch: patch.setitem(training.MEASURED, "optimiser", "sgd"), '"optimiser": "sgd"'),
+        ("sweep", lambda patch: patch.setitem(training.TABLE["all"], "optimiser", "sgd"), '"optimiser": "sgd"'),
         (
             "linear-exact",
-            lambda patch: patch.setitem(linear.UNITS["exact"][0], "quiet", 0.6),
+            lambda patch: patch.setitem(linear.TABLE["linear-exact"]["all"], "quiet", 0.6),
             '{"quiet": 0.1}, not {"quiet": 0.6}',
         ),
         (
             "linear-cosine",
-            lambda patch: patch.setitem(linear.UNITS["cosine"][0], "period", 4.0),
+            lambda patch: patch.setitem(linear.TABLE["linear-cosine"]["all"], "period", 4.0),
             '{"period": 5.0}, not {"period": 4.0}',
         ),
-        ("operative-networks", changed(operative, "UNIT_NOISE", 0.2), '{"noise": 0.1}, not {"noise": 0.2}'),
+        (
+            "operative-networks",
+            lambda patch: patch.setitem(operative.TABLE["operative-networks"]["all"], "noise", 0.2),
+            '{"noise": 0.1}, not {"noise": 0.2}',
+        ),
         ("operative-measures", default(tasks.ContextIntegration, "gain", 0.3), '"gain": 0.3'),
-        ("pathways-figures", changed(pathways, "RECORDS", 30), '{"records": 300}, not {"records": 30}'),
-        ("sentiment-networks", lambda patch: patch.setitem(sentiment.NETWORK, "dropout", 0.4), '"dropout": 0.4'),
-        ("sentiment-probes", lambda patch: patch.setitem(sentiment.NETWORK, "dropout", 0.4), '"dropout": 0.4'),
+        (
+            "pathways-figures",
+            lambda patch: patch.setitem(pathways.TABLE["pathways-figures"]["all"], "records", 30),
+            '{"records": 300}, not {"records": 30}',
+        ),
+        ("sentiment-networks", lambda patch: patch.setitem(sentiment.TABLE["all"], "dropout", 0.4), '"dropout": 0.4'),
+        ("sentiment-probes", lambda patch: patch.setitem(sentiment.TABLE["all"], "dropout", 0.4), '"dropout": 0.4'),
     ],
 )
 def test_what_was_made_with_another_constant_or_field_of_a_task_is_not_taken(name, change, says, monkeypatch):
@@ -452,14 +456,14 @@ def test_convergence_epoch_and_functional_rank_keep_labels_and_mark_what_never_c
 
 def recorded_and_found(task: str, g: float, sample: int, at: str) -> tuple[float, float, zoo.Network]:
     """Loss of a network of the zoo as recorded, and of the rebuilt one on the same test trials."""
-    size, chosen, network = training.SIZE[at], tasks.get(task)(), zoo.load(task, g, sample, at=at)
+    size, chosen, network = training.TABLE["scales"][at], tasks.get(task)(), zoo.load(task, g, sample, at=at)
     test = chosen.trials(size["test_trials"], [generator("test", task, size["N"], g, sample)])
     z = rnn.simulate(network.after, test.inputs, dt=chosen.dt)[0]
     return network.loss, float(rnn.loss(z, test.targets, test.mask)[0]), network
 
 
 def test_every_network_of_the_zoo_reproduces_its_recorded_loss(there):
-    for task in training.SWEEP:
+    for task in training.TABLE["units"]["training"]["smoke"][0]["task"]:
         for g in (0.0, 0.9):
             for sample in range(2):
                 recorded, found, network = recorded_and_found(task, g, sample, "smoke")
@@ -470,7 +474,7 @@ def test_every_network_of_the_zoo_reproduces_its_recorded_loss(there):
                 assert not any(torch.equal(a, b) for a, b in zip(network.before, network.after))
 
 
-@pytest.mark.parametrize("task", training.SWEEP)
+@pytest.mark.parametrize("task", ["flip-flop", "mante", "romo"])
 def test_a_network_of_paper_scale_reproduces_its_recorded_loss(task, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
     sample, g = {"flip-flop": (4, 0.9), "mante": (0, 0.9), "romo": (1, 0.0)}[task]

@@ -341,7 +341,7 @@ def test_a_network_of_a_smaller_rate_is_cut_as_one_that_is_kept_whole(tmp_path, 
 @pytest.mark.parametrize("lr", [0, -1e-3, np.nan, np.inf])
 def test_a_rate_that_cannot_be_is_refused_before_any_work(lr, tmp_path, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "none"))
-    monkeypatch.setitem(experiment.SIZE, "smoke", experiment.SIZE["smoke"] | {"lr": lr})
+    monkeypatch.setitem(experiment.TABLE["scales"]["smoke"], "lr", lr)
     for kind in ("networks", "rates"):
         with pytest.raises(ValueError, match="learning rate is .*, but must be finite and above 0"):
             experiments.run(f"sentiment-{kind}", "smoke")
@@ -387,7 +387,8 @@ def test_training_anew_trains_every_network_once(whole, tmp_path, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
     trained, train = [], sentiment.train
     monkeypatch.setattr(sentiment, "train", lambda *a, **k: trained.append(k["label"][1:]) or train(*a, **k))
-    monkeypatch.setitem(experiment.SIZE, "smoke", experiment.SIZE["smoke"] | {"hidden": 4, "epochs": 1})
+    for name, value in {"hidden": 4, "epochs": 1}.items():
+        monkeypatch.setitem(experiment.TABLE["scales"]["smoke"], name, value)
     for kind in ("networks", "measures"):
         experiments.load(f"sentiment-{kind}", "smoke")
     experiment.network("LSTM", 0, "networks", "smoke")

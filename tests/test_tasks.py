@@ -388,7 +388,7 @@ def test_a_task_of_ones_own_is_trained_kept_and_loaded_and_enters_no_list(regist
     changed = trials.targets.diff(dim=0).ne(0)
     assert (trials.inputs[1:][changed].abs() == 1).all() and changed.any()
 
-    monkeypatch.setitem(training.EPOCHS["smoke"], "flip-flop", 120)
+    monkeypatch.setitem(training.TABLE["scales"]["smoke"]["epochs"], "flip-flop", 120)
     network = zoo.load("three-bits", g=0.7, sample=3, at="smoke")
     zero = float(rnn.loss(0 * trials.targets, trials.targets, trials.mask)[0])
     assert network.loss < 0.7 * zero

@@ -1,9 +1,9 @@
 """What each experiment computes, over which grid, at which scale; run, resume, load.
 
 A family is a module of this package with a table `EXPERIMENTS`, names to `Experiment`; it is imported when one of its
-experiments is asked for.  An experiment is cut into units of work, each kept in one file
-`<scale>/<experiment>/<unit>.nc` of the archive.  `INTERPLAY_SCALE` is smoke (seconds, numbers mean little), lite
-(minutes, the effect is plain) or paper (the default).
+experiments is asked for.  What is a table of its settings stands in a YAML file beside it.  An experiment is cut into
+units of work, each kept in one file `<scale>/<experiment>/<unit>.nc` of the archive.  `INTERPLAY_SCALE` is smoke
+(seconds, numbers mean little), lite (minutes, the effect is plain) or paper (the default).
 """
 
 import ast
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import xarray as xr
+import yaml
 from tqdm import tqdm
 
 from .. import archive, edge, rnn
@@ -53,6 +54,22 @@ class Experiment(NamedTuple):
 def rows(**axes: Iterable) -> list[dict]:
     """Every combination of values of the axes, the last one changing fastest."""
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def table(family: str) -> dict:
+    """The settings of a family, from its YAML file."""
+    return yaml.safe_load(Path(__file__).with_name(f"{family}.yaml").read_text("utf-8"))
+
+
+def every(units: list[dict]) -> list[dict]:
+    """A unit for every combination of what stands in lists, row by row."""
+    return [one for row in units for one in rows(**{name: _listed(value) for name, value in row.items()})]
+
+
+def scaled(settings: dict, at: str) -> list[dict]:
+    """Every unit of an entry of a table: what holds for `all`, for the scale, and for each of its `units`."""
+    common = settings.get("all", {}) | settings[at]
+    return [common | one for one in every(common.pop("units"))]
 
 
 def dataset(held: dict[str, tuple], labels: dict[str, object], **coordinates: object) -> xr.Dataset:

@@ -14,51 +14,11 @@ import xarray as xr
 
 from .. import archive, linear, rnn, theory
 from ..seeds import seed
-from . import Experiment, dataset
+from . import Experiment, dataset, scaled, table
 
-RATE = {0.05: 0.015, 0.5: 0.015, 1.0: 0.009, 2.0: 0.003}  # learning rate at g = 0; times (1 - g^2)^2 at g
-LEADING = 5  # singular values and eigenvalues kept
-SAMPLES = {"paper": 5, "lite": 3, "smoke": 2}
-SIZE = {
-    "paper": {
-        "exact": {"N": 1024, "epochs": 200},
-        "bptt": {"N": 1024, "epochs": 200, "T": 100, "every": 50},
-        "failure": {"N": 256, "epochs": 200, "T": 200, "every": 4},
-        "cosine": {"N": 256, "epochs": 1000, "every": 10},
-    },
-    "lite": {
-        "exact": {"N": 256, "epochs": 200},
-        "bptt": {"N": 256, "epochs": 200, "T": 100, "every": 50},
-        "failure": {"N": 128, "epochs": 200, "T": 200, "every": 4},
-        "cosine": {"N": 128, "epochs": 1000, "every": 20},
-    },
-    "smoke": {
-        "exact": {"N": 96, "epochs": 30},
-        "bptt": {"N": 96, "epochs": 30, "T": 20, "every": 7},
-        "failure": {"N": 32, "epochs": 30, "T": 40, "every": 4},
-        "cosine": {"N": 32, "epochs": 40, "every": 10},
-    },
-}
-STEP = {"dt": 0.5, "nonlinearity": "linear"}
-COSINE = {"dt": 0.1, "period": 5.0, "scored": 10.0, "trial": 20.0}  # in units of the neuronal time constant
-PERIOD, SCORED, TRIAL = (COSINE[name] for name in ("period", "scored", "trial"))
-COSINE_RATE = {"linear": {0.0: 0.2, 0.4: 0.15, 0.8: 0.05}, "tanh": {0.0: 0.4, 0.4: 0.3, 0.8: 0.1}}
-UNITS = {  # what differs between the units of an experiment; targets below `quiet` start from an output of 0
-    "exact": [
-        {"targets": list(RATE), "rates": list(RATE.values()), "quiet": 0.1, "g": [round(0.1 * i, 1) for i in range(10)]}
-    ],
-    "bptt": [STEP | {"target": t, "g": g, "rate": RATE[t] * (1 - g**2) ** 2} for t in (0.5, 2.0) for g in (0.0, 0.6)],
-    "failure": [
-        STEP | {"target": t, "g": g, "rate": at_0 * (1 - g**2) ** 2}
-        for t, at_0 in ((2.0, 0.002), (4.0, 0.001))
-        for g in (0.6, 0.8)
-    ],
-    "cosine": [
-        COSINE | {"nonlinearity": phi, "g": g, "rate": rate}
-        for phi, rates in COSINE_RATE.items()
-        for g, rate in rates.items()
-    ],
-}
+TABLE = table("linear")
+RATE = dict(zip(*(TABLE["linear-exact"]["all"][name] for name in ("targets", "rates"))))  # at g = 0
+COSINE = {name: TABLE["linear-cosine"]["all"][name] for name in ("dt", "period", "scored", "trial")}
 
 
 def draw(g: float, N: int, sample: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,10 +33,9 @@ def rate(g: float, target: float) -> float:
     return RATE[target] * (1 - g**2) ** 2
 
 
-def grid(scale: str, kind: str) -> list[dict]:
-    """Settings of every unit of one experiment."""
-    common = {"kind": kind, "samples": list(range(SAMPLES[scale])), "leading": LEADING, "optimiser": "sgd"}
-    return [common | SIZE[scale][kind] | one for one in UNITS[kind]]
+def slowed(scale: str, name: str) -> list[dict]:
+    """Settings of every unit of an experiment whose table has the rates at g = 0."""
+    return [unit | {"rate": unit["rate"] * (1 - unit["g"] ** 2) ** 2} for unit in scaled(TABLE[name], scale)]
 
 
 def work(unit: dict) -> float:
@@ -129,7 +88,7 @@ def measure(
     targets: np.ndarray,
     rates: np.ndarray,
     epochs: int,
-    leading: int = LEADING,
+    leading: int = 5,
 ) -> dict[str, np.ndarray]:
     """One network trained to each target (target,): what Figure 4 shows of it; sheet, section 4, last line.
 
@@ -168,10 +127,8 @@ def step_trial(
     return inputs, target * mask, mask
 
 
-def cosine_trial(
-    networks: int, dt: float = COSINE["dt"], period: float = PERIOD, scored: float = SCORED, trial: float = TRIAL
-) -> tuple[torch.Tensor, ...]:
-    """No input; cos(2 pi t / period) over a trial, scored over its first part: (time, network, 1, 1) each."""
+def cosine_trial(networks: int, dt: float, period: float, scored: float, trial: float) -> tuple[torch.Tensor, ...]:
+    """No input; cos(2 pi t / period) over a trial, `scored` over its first part: (time, network, 1, 1) each."""
     t = dt * torch.arange(round(trial / dt))[:, None, None, None].expand(-1, networks, 1, 1)
     return torch.zeros_like(t), torch.cos(2 * math.pi * t / period), (t < scored - dt / 2).float()
 
@@ -257,8 +214,8 @@ def cosine(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 EXPERIMENTS = {
-    "linear-exact": Experiment(partial(grid, kind="exact"), "exact", exact, work),
-    "linear-bptt": Experiment(partial(grid, kind="bptt"), "bptt_z{target}_g{g}", back_propagation, work),
-    "linear-failure": Experiment(partial(grid, kind="failure"), "failure_z{target}_g{g}", failure, work),
-    "linear-cosine": Experiment(partial(grid, kind="cosine"), "cosine_{nonlinearity}_g{g}", cosine, work),
+    "linear-exact": Experiment(partial(scaled, TABLE["linear-exact"]), "exact", exact, work),
+    "linear-bptt": Experiment(partial(slowed, name="linear-bptt"), "bptt_z{target}_g{g}", back_propagation, work),
+    "linear-failure": Experiment(partial(slowed, name="linear-failure"), "failure_z{target}_g{g}", failure, work),
+    "linear-cosine": Experiment(partial(scaled, TABLE["linear-cosine"]), "cosine_{nonlinearity}_g{g}", cosine, work),
 }

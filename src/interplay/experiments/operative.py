@@ -2,7 +2,6 @@
 
 `operative-networks` trains; `operative-measures` reduces each network to k directions of every kind and runs it;
 `operative-authors` does so with the networks that the authors published.
-The paper's optimiser, rates and initial variances are not known: those below solve both tasks.
 """
 
 import math
@@ -15,70 +14,31 @@ import xarray as xr
 
 from .. import krause, operative, rnn, tasks
 from ..seeds import generator, seed
-from . import Experiment, dataset, fetch, rows
+from . import Experiment, dataset, fetch, scaled, table
 
-TASKS = ("context-integration", "sine-wave")
-UNIT_NOISE = 0.1  # of every unit and step, inside the bracket of the Euler step
-PHASES = {  # of training; `share` of all updates
-    "context-integration": [
-        {"task_fields": {"burn": 5.0}, "trials": 64, "lr": 1e-3, "share": 0.78},
-        {"task_fields": {}, "trials": 64, "lr": 3e-4, "share": 0.22},
-    ],
-    "sine-wave": [{"task_fields": {}, "trials": 51, "lr": 2e-3, "share": 1.0}],
-}
-TRAINING = {
-    "optimiser": "adam",
-    "decay": 0.05,  # share of the learning rate that is left at the end of a phase (cosine)
-    "clip": 1.0,  # of each network's gradient
-    "readout": 0.5,  # norm of v before training
-}
-SIZE = {  # networks, in groups that train together; trials to test, to compare states; authors' networks
-    "paper": {"N": 100, "samples": 10, "group": 5, "test": 120, "distance": 60, "authors": krause.NUMBER},
-    "lite": {"N": 60, "samples": 2, "group": 2, "test": 48, "distance": 24, "authors": 2},
-    "smoke": {"N": 24, "samples": 2, "group": 2, "test": 12, "distance": 12, "authors": 1},
-}
-UPDATES = {  # of each task; trials to find conditions' averages
-    "paper": {"context-integration": (1150, 240), "sine-wave": (2500, 510)},
-    "lite": {"context-integration": (300, 96), "sine-wave": (600, 255)},
-    "smoke": {"context-integration": (6, 48), "sine-wave": (10, 102)},
-}
-SAMPLED = {  # of the steps and frequencies at which states are averaged
-    "context-integration": {"every": 100},
-    "sine-wave": {"every": 50, "frequencies_every": 5},
-}
-AUTHORS = {  # of the published networks: fewer kinds, ranks and trials
-    "kinds": ["columns", "rows", "high-variance"],
-    "ranks": [*range(21), *range(22, 41, 2), *range(45, 101, 5)],
-    "subset_ranks": [10],
-    "local": 10,  # row dimensions of a state: the effects of later ones are nearly nothing
-    "test": 24,
-    "distance": 12,
-}
-SAMPLING = {"context-integration": 120, "sine-wave": 510}  # trials, as the authors' own code has them
+TABLE = table("operative")
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 
 def grid(scale: str) -> list[dict]:
     """Settings of every group of networks to train."""
-    size = SIZE[scale]
-    firsts = range(0, size["samples"], size["group"])
-    groups = [list(range(first, min(first + size["group"], size["samples"]))) for first in firsts]
-    common = {"kind": "networks", "N": size["N"], "noise": UNIT_NOISE} | TRAINING
-    own = {
-        name: {"updates": UPDATES[scale][name][0], "task_fields": asdict(tasks.get(name)()), "phases": PHASES[name]}
-        for name in TASKS
-    }
-    return [common | one | own[one["task"]] for one in rows(task=TASKS, samples=groups)]
+    own = TABLE["operative-networks"]
+    return [unit | {"phases": own["phases"][unit["task"]]} | of_task(unit) for unit in scaled(own, scale)]
+
+
+def of_task(unit: dict) -> dict[str, dict]:
+    """The fields of the unit's task."""
+    return {"task_fields": asdict(tasks.get(unit["task"])())}
 
 
 def measured_grid(scale: str) -> list[dict]:
     """Settings of every network to measure, those of its group among them."""
-    common = {"kind": "measures", "scale": scale, "kinds": list(operative.KINDS), "local": operative.LOCAL}
-    common |= {name: SIZE[scale][name] for name in ("test", "distance")}
+    own = TABLE["operative-measures"]
     return [
         {name: group[name] for name in ("task", "N", "updates", "noise", "task_fields")}
-        | common | SAMPLED[group["task"]]
-        | {"sample": sample, "group": group, "ranks": ranks(group["N"]), "sampling": UPDATES[scale][group["task"]][1]}
+        | own["all"] | own[scale] | own[group["task"]]
+        | {"scale": scale, "sample": sample, "group": group, "ranks": ranks(group["N"])}
+        | {"sampling": own[scale]["sampling"][group["task"]]}
         for group in EXPERIMENTS["operative-networks"].units(scale)
         for sample in group["samples"]
     ]  # fmt: skip
@@ -86,12 +46,7 @@ def measured_grid(scale: str) -> list[dict]:
 
 def authors_grid(scale: str) -> list[dict]:
     """Settings of every network that the authors published, or of the first few."""
-    common = {"kind": "authors", "N": krause.N, "noise": UNIT_NOISE} | AUTHORS
-    own = {
-        name: {"task_fields": asdict(tasks.get(name)()), "sampling": SAMPLING[name]} | SAMPLED[name] for name in TASKS
-    }
-    each = rows(task=TASKS, sample=range(1, SIZE[scale]["authors"] + 1))
-    return [common | one | own[one["task"]] for one in each]
+    return [unit | of_task(unit) for unit in scaled(TABLE["operative-authors"], scale)]
 
 
 def work(unit: dict) -> float:
@@ -126,10 +81,8 @@ def start(task: tasks.Task, h0: torch.Tensor, inputs: torch.Tensor) -> torch.Ten
     return h0.expand(-1, inputs.shape[2], -1) if starts(task) == 1 else inputs[0, :, :, 2:4] @ h0
 
 
-def unit_noise(
-    steps: int, trials: int, N: int, generators: list[torch.Generator], size: float = UNIT_NOISE
-) -> torch.Tensor:
-    """Noise of every unit and step (time, network, trial, N), each network's from its own generator."""
+def unit_noise(steps: int, trials: int, N: int, generators: list[torch.Generator], size: float) -> torch.Tensor:
+    """Noise of every unit and step (time, network, trial, N) of a standard deviation, by each network's generator."""
     drawn = [torch.randn(steps, trials, N, generator=one, device=one.device) for one in generators]
     return size * torch.stack(drawn, 1)
 

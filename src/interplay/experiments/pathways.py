@@ -3,63 +3,22 @@
 Kinds: `figures` (the paper's networks, at full width), `seeds` (many draws a depth), `unequal` (one pathway deeper).
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 import xarray as xr
 
 from .. import pathways
-from . import Experiment, dataset, rows
+from . import Experiment, dataset, scaled, table
 
-COMMON = {
-    "scale": 0.1,
-    "lr": 0.01,
-    "until": 1e-6,
-    "phi": "linear",
-}  # sigma^2 N of the initial weights; loss that is enough
-FIGURES = {  # nonlinearity, seed, depths drawn one after the other, epochs at most
-    "linear": (576, {2: 1000, 3: 1000, 4: 1000, 7: 5000}),
-    "relu": (63535, {2: 3000, 3: 3000, 4: 4000, 7: 20000}),
-    "tanh": (539394, {2: 3000, 3: 3000, 4: 4000, 7: 12000}),
-}
-ALONE = (345345, 128373)  # Figure 6: depth 7, the only network of its stream
-SIZE = {
-    "paper": {"width": 1000, "longest": 20000, "seeds": 50, "level": 4, "narrow": 200, "unequal": 10},
-    "lite": {"width": 200, "longest": 4000, "seeds": 10, "level": 2, "narrow": 100, "unequal": 3},
-    "smoke": {"width": 30, "longest": 60, "seeds": 2, "level": 1, "narrow": 30, "unequal": 1},
-}
-UNEQUAL = [(0.1, (2, 3), 0.01), (0.1, (2, 4), 0.01), (0.1, (3, 4), 0.01), (4.0, (2, 3), 0.0005), (4.0, (2, 4), 0.0005)]
-RECORDS, LEADING = 300, 24  # maps kept of a run; singular values of a change
-GROUP = 10  # seeds that run in the same matrix products
+TABLE = table("pathways")
 
 
-def figure_units(scale: str) -> list[dict]:
-    """One network of Figures 4 to 8 a unit."""
-    table = [
-        {"phi": phi, "seed": seed, "depth": depth, "earlier": [d for d in epochs if d < depth], "epochs": most}
-        for phi, (seed, epochs) in FIGURES.items()
-        for depth, most in epochs.items()
-    ] + [{"seed": seed, "depth": 7, "earlier": [], "epochs": 5000} for seed in ALONE]
-    kept = {"kind": "figures", "width": SIZE[scale]["width"], "records": RECORDS, "leading": LEADING, "first": 10}
-    return [COMMON | kept | one | {"epochs": min(one["epochs"], SIZE[scale]["longest"])} for one in table]
-
-
-def seed_units(scale: str) -> list[dict]:
-    """Many draws a depth, in groups that run in the same matrix products."""
-    size, last = SIZE[scale], 100 + SIZE[scale]["seeds"]
-    groups = [list(range(first, min(first + GROUP, last))) for first in range(100, last, GROUP)]
-    own = {"kind": "seeds", "width": size["width"], "epochs": min(6000, size["longest"]), "every": 10}
-    return [
-        COMMON | own | one | {"level": 0 if one["depth"] == 2 else size["level"]}
-        for one in rows(depth=range(2, 8), seeds=groups)
-    ]
-
-
-def unequal_units(scale: str) -> list[dict]:
-    """Pairs of depths at two scales of the initial weights."""
-    size = SIZE[scale]
-    own = {"kind": "unequal", "width": size["narrow"], "seeds": list(range(100, 100 + size["unequal"]))}
-    own |= {"until": 1e-4, "epochs": min(4000, size["longest"])}
-    return [COMMON | own | {"scale": sigma, "depths": list(depths), "lr": lr} for sigma, depths, lr in UNEQUAL]
+def figures(scale: str) -> list[dict]:
+    """One network of Figures 4 to 8 a unit, trained no longer than the scale allows."""
+    units = scaled(TABLE["pathways-figures"], scale)
+    return [unit | {"epochs": min(unit["epochs"], unit.pop("longest"))} for unit in units]
 
 
 def work(unit: dict) -> float:
@@ -162,7 +121,7 @@ def unequal(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 EXPERIMENTS = {
-    "pathways-figures": Experiment(figure_units, "{phi}_D{depth}_s{seed}", figure, work),
-    "pathways-seeds": Experiment(seed_units, "D{depth}_s{seeds[0]}", many, work),
-    "pathways-unequal": Experiment(unequal_units, "c{scale}_D{depths}", unequal, work),
+    "pathways-figures": Experiment(figures, "{phi}_D{depth}_s{seed}", figure, work),
+    "pathways-seeds": Experiment(partial(scaled, TABLE["pathways-seeds"]), "D{depth}_s{seeds[0]}", many, work),
+    "pathways-unequal": Experiment(partial(scaled, TABLE["pathways-unequal"]), "c{scale}_D{depths}", unequal, work),
 }

@@ -23,68 +23,34 @@ import torch
 import xarray as xr
 
 from .. import archive, corpus, edge, sentiment
-from . import Experiment, experiment, reading, words
+from . import Experiment, experiment, reading, scaled, table, words
 from . import path as where
 from . import scale as scale_of
 
-STAGES = {  # cell, part of the learning rate, and how many networks at each scale: more where two cuts differ by little
-    "networks": [("LSTM", 1, {"paper": 3, "lite": 1, "smoke": 2})],
-    "matched": [
-        ("LSTM", 1, {"paper": 6, "lite": 1, "smoke": 2}),
-        ("GRU", 1, {"paper": 3, "lite": 1, "smoke": 2}),
-        ("RNN", 1, {"paper": 3, "lite": 1, "smoke": 2}),
-    ],
-    "noise": [("LSTM", 1, {"paper": 3, "lite": 1, "smoke": 1})],
-    "rates": [
-        ("LSTM", 16, {"paper": 5}),
-        ("GRU", 16, {"paper": 3}),
-        ("RNN", 16, {"paper": 3}),
-        ("LSTM", 10, {"paper": 3, "lite": 1, "smoke": 1}),
-        ("LSTM", 20, {"paper": 3, "smoke": 1}),
-    ],
-}
-WHOLE = {"paper": 16, "lite": 10, "smoke": 10}  # networks of this part are kept whole, of the others what they do
-SIZE = {  # `paper`: the paper's; the rates of the others are higher, to be done in few epochs
-    "paper": {"corpus": "SST-2", "hidden": 256, "batch": 64, "lr": 0.01 / 256, "epochs": 500},
-    "lite": {"corpus": "SST-2", "hidden": 128, "batch": 64, "lr": 1e-3, "epochs": 10},
-    "smoke": {"corpus": "made", "hidden": 32, "batch": 32, "lr": 1e-2, "epochs": 4},
-}
-UNTIL = {"paper": 0.84, "lite": 0.84, "smoke": 0.95}  # training accuracy of the paper's network; 5 x epochs at most
-SNAPSHOTS = [0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500]
-RANKS_THROUGH = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50]  # at every snapshot
-NETWORK = {"optimiser": "adam", "dropout": 0.5, "bucket": sentiment.BUCKET, "ranks_through": RANKS_THROUGH}
-TRUNCATED = {"truncated": list(sentiment.TRUNCATED)}
+TABLE = table("sentiment")
 MEASURED = ["training loss", "training accuracy", "validation loss", "validation accuracy"]
-WHAT, WITHOUT = ["change", "whole", "gates"], ["all", "the change alone", "another start"]
 SAVE_EVERY = 60.0  # seconds between checkpoints
 
 
 def text(scale: str) -> dict:
     """Settings of the words: corpus, and channels and mean norm of the vectors."""
     vectors = {"dimension": corpus.DIMENSION, "norm": corpus.GLOVE_NORM}
-    return {"kind": "data", "unit": "words", "corpus": SIZE[scale]["corpus"]} | vectors
+    return {"kind": "data", "unit": "words", "corpus": TABLE["scales"][scale]["corpus"]} | vectors
 
 
-def cuts(scale: str) -> dict:
-    """Ranks to cut to: every one up to 40, then coarser, and all; and what is cut."""
-    hidden, chosen = SIZE[scale]["hidden"], (*range(41), *range(42, 64, 2), *range(64, 128, 8), *range(128, 256, 16))
-    return TRUNCATED | {"ranks": [*(rank for rank in chosen if rank < hidden), hidden], "what": WHAT}
+def cuts(hidden: int) -> dict:
+    """Ranks to cut to, and what is cut."""
+    ranks = [*(rank for rank in TABLE["cuts"]["ranks"] if rank < hidden), hidden]
+    return TABLE["cuts"] | {"truncated": list(sentiment.TRUNCATED), "ranks": ranks}
 
 
 def networks(kind: str, scale: str) -> list[dict]:
     """Settings of the networks of a stage; raises ValueError for a learning rate that is not finite and above 0."""
-    size = SIZE[scale]
-    stop = {"snapshots": SNAPSHOTS} if kind in ("networks", "rates") else {"until": UNTIL[scale]}
-    stop |= {"epochs": 5 * size["epochs"]} if "until" in stop else {}
-    stop |= {"vectors": "noise"} if kind == "noise" else {}
-    made = []
-    for cell, part, many in STAGES[kind]:
-        one = NETWORK | size | stop | {"kind": kind, "scale": scale, "cell": cell, "words": text(scale)}
-        one["lr"] = edge.number("learning rate", size["lr"] / part, above=0)
-        if kind == "rates":
-            one |= {"part": part, "keep": part == WHOLE[scale]}
-            one |= {} if one["keep"] else cuts(scale)
-        made += [one | {"sample": sample} for sample in range(many.get(scale, 0))]
+    made, size = [], TABLE["all"] | TABLE["scales"][scale]
+    for own in scaled(TABLE[kind], scale):
+        lr = edge.number("learning rate", size["lr"] / own.get("part", 1), above=0)
+        one = size | own | {"kind": kind, "scale": scale, "words": text(scale), "lr": lr}
+        made.append(one if own.get("keep", True) else one | cuts(size["hidden"]))
     return made
 
 
@@ -95,12 +61,12 @@ def kept_whole(kind: str, scale: str) -> list[dict]:
 
 def measured(kind: str, stage: str, scale: str) -> list[dict]:
     """Settings of the cuts of every network of a stage."""
-    return [{"kind": kind, "scale": scale, "network": unit} | cuts(scale) for unit in kept_whole(stage, scale)]
+    return [{"kind": kind, "scale": scale, "network": one} | cuts(one["hidden"]) for one in kept_whole(stage, scale)]
 
 
 def probed(scale: str) -> list[dict]:
     """Settings of the probes of all networks that are kept, but those on noise."""
-    own = {"kind": "probes", "scale": scale, "ranks": [2, 5, 10], "sentences": 600, "without": WITHOUT} | TRUNCATED
+    own = TABLE["probes"] | {"kind": "probes", "scale": scale, "truncated": list(sentiment.TRUNCATED)}
     return [own | {"network": unit} for stage in ("networks", "matched", "rates") for unit in kept_whole(stage, scale)]
 
 

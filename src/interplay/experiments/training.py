@@ -1,10 +1,11 @@
 """Train networks on the three tasks and measure what changed: Figures 1 and 2 and the spectra of Schuessler et al."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import product
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -12,76 +13,36 @@ import xarray as xr
 
 from .. import archive, lowrank, rnn, tasks
 from ..seeds import generator, seed
-from . import Experiment, dataset
+from . import Experiment, dataset, every, table
 
-# The sizes of the paper; `lite` and `smoke` keep every line and shrink the rest.
-EPOCHS = {
-    "paper": {"flip-flop": 1000, "mante": 2000, "romo": 6000},
-    "lite": {"flip-flop": 400, "mante": 600, "romo": 2500},
-    "smoke": {"flip-flop": 40, "mante": 40, "romo": 40},
-}
-SIZE = {
-    "paper": {"N": 256, "samples": 5, "batch": 32, "test_trials": 512, "snapshots": 32},
-    "lite": {"N": 128, "samples": 3, "batch": 32, "test_trials": 128, "snapshots": 24},
-    "smoke": {"N": 32, "samples": 2, "batch": 8, "test_trials": 16, "snapshots": 6},
-}
-SIZES = {"paper": {64: 5, 128: 5, 512: 5, 1024: 3}, "lite": {32: 3, 64: 3}, "smoke": {16: 2}}  # N: samples
-SWEEP = {  # the rest of Figure 2's grid, in groups of networks that run in the same matrix products
-    "flip-flop": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1)],
-    "mante": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7)],
-    "romo": [(0.3, 0.6), (1.2, 1.5), (1.8, 2.1), (2.4, 2.7, 3.0)],
-}
-FIGURE_1, OF_SIZES, SHORT = ({task: [g] for task in SWEEP} for g in ((0.0, 0.9), (0.0, 0.9, 1.8), (1.2, 1.8)))
-FACTORS = {"paper": (0.8, 0.65, 0.5), "lite": (0.65,), "smoke": (0.65,)}  # of the published learning rate
+TABLE = table("training")
 SUMMARY = ["loss", "loss_test", "loss_shuffled", "loss_at_rank", "values_change", "diverged_at", "W0_digest"]
-MEASURED = {  # what else decides what is kept of a network
-    "optimiser": "adam",
-    "nonlinearity": "tanh",
-    "leading": 24,  # singular values followed through training
-    "ranks": 26,  # of the truncated change, from 0 on
-    "tolerance": 0.007,  # of the test loss that the kept factors give back
-}
 
 
-def settings(scale: str, task: str, g: tuple[float, ...], sample: int, trained: str = "WMv", N: int = 0) -> dict:
-    """Settings of one unit: networks of one task and sample at several g, of the size of `scale` or, not kept, of N."""
-    size = {name: value for name, value in SIZE[scale].items() if name != "samples"} | ({"N": N} if N else {})
+def settings(
+    scale: str, task: str, g: Sequence[float], sample: int, trained: str = "WMv", N: int = 0, factor: float = 1
+) -> dict:
+    """Settings of one unit: networks of one task and sample at several g.
+
+    They are kept if they have the size of the scale, and not another N, and the published rate, not times a factor.
+    """
+    size = TABLE["scales"][scale] | ({"N": N} if N else {})
     own = {} if task in tasks.BOOK else {"task_code": tasks.get(task).code()}
-    return MEASURED | size | own | {
+    return TABLE["all"] | size | own | ({"factor": factor} if factor != 1 else {}) | {
         "task": task,
         "task_fields": asdict(tasks.get(task)()),
         "g": [round(float(x), 9) for x in g],  # 0.3 and 0.1 + 0.2 are one network
         "sample": sample,
         "trained": trained,
-        "keep": not N,
-        "epochs": EPOCHS[scale].get(task, EPOCHS[scale]["flip-flop"]),  # a reader's own task: as many as flip-flop
-        "lr": 0.05 / size["N"],
+        "keep": not N and factor == 1,
+        "epochs": size["epochs"].get(task, size["epochs"]["flip-flop"]),  # a reader's own task: as many as flip-flop
+        "lr": factor * (0.05 / size["N"]),
     }  # fmt: skip
 
 
-def grid(scale: str, groups: dict, trained: str = "WMv", sizes: dict | None = None) -> list[dict]:
-    """Units of several tasks and groups of g, sample by sample; `sizes` of a scale are samples by N."""
-    many = sizes[scale] if sizes else {0: SIZE[scale]["samples"]}
-    return [
-        settings(scale, task, g, sample, trained, N)
-        for sample in range(max(many.values()))
-        for N, samples in many.items()
-        if sample < samples
-        for task, rest in groups.items()
-        for g in rest
-    ]
-
-
-def sweep(scale: str, trained: str = "WMv", only: tuple[str, ...] = tuple(SWEEP)) -> list[dict]:
-    """The rest of Figure 2's grid of g."""
-    groups = SWEEP if scale == "paper" else SHORT
-    return grid(scale, {task: groups[task] for task in only}, trained)
-
-
-def slower(scale: str) -> list[dict]:
-    """Networks of Figures 1 and 2 at parts of the published learning rate; the factor 1 is `training` and `sweep`."""
-    units = grid(scale, {task: [(0.0, 0.9, 1.8)] for task in SWEEP})
-    return [one | {"keep": False, "factor": x, "lr": x * one["lr"]} for one in units for x in FACTORS[scale]]
+def grid(scale: str, name: str) -> list[dict]:
+    """Settings of every unit of an experiment, sample by sample."""
+    return sorted((settings(scale, **one) for one in every(TABLE["units"][name][scale])), key=itemgetter("sample"))
 
 
 def work(unit: dict) -> float:
@@ -207,10 +168,10 @@ def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArr
 _of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute, work=work)
 OWN = _of(lambda scale, task, g, sample: [settings(scale, task, (g,), sample)])  # of a reader's task; in no list
 EXPERIMENTS = {
-    "training": _of(partial(grid, groups=FIGURE_1)),
-    "recurrent": _of(partial(grid, groups={"flip-flop": FIGURE_1["flip-flop"]}, trained="W")),
-    "sweep": _of(sweep),
-    "recurrent-sweep": _of(partial(sweep, trained="W", only=("flip-flop",))),
-    "rates": _of(slower, named="{task}_rate{factor}_s{sample}"),
-    "sizes": _of(partial(grid, groups=OF_SIZES, sizes=SIZES)),
+    "training": _of(partial(grid, name="training")),
+    "recurrent": _of(partial(grid, name="recurrent")),
+    "sweep": _of(partial(grid, name="sweep")),
+    "recurrent-sweep": _of(partial(grid, name="recurrent-sweep")),
+    "rates": _of(partial(grid, name="rates"), named="{task}_rate{factor}_s{sample}"),
+    "sizes": _of(partial(grid, name="sizes")),
 }

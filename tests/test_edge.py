@@ -220,7 +220,7 @@ def test_axes_are_known_by_name():
         zoo.arrays(two)
     for weights, says in (
         ((W0[0], M0, V0), r"shape of W is \(12, 12\), but must be \(network, N, N\)"),
-        ((W0, M0, V0.mT), r"shape of v is \(2, 3, 12\), but must be \(network, 12, channel\)"),
+        ((W0, M0, V0.mT), r"shape of v is \(2, 3, 12\), but must be \(network, 12, n_out\)"),
         ((W0, M0[:, :5], V0), r"shape of M is \(2, 5, 2\)"),
     ):
         with pytest.raises(ValueError, match=says):

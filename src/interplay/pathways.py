@@ -20,7 +20,7 @@ from . import edge
 
 Pathway = list[Tensor]
 PHI = {"linear": torch.clone, "relu": torch.relu, "tanh": torch.tanh}
-SLOPE = {"linear": torch.ones_like, "relu": lambda a: (a > 0).to(a.dtype), "tanh": lambda a: 1 - a**2}  # of phi = a
+SLOPE = {"linear": torch.ones_like, "relu": torch.sign, "tanh": lambda a: 1 - a**2}  # phi', of a = phi
 CLOSED = 1e-9  # directions shorter than this, of unit vectors, add nothing to a subspace
 
 

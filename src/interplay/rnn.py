@@ -8,6 +8,7 @@ Tensors of time loops are (time, network, trial, channel); all networks of an en
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +20,11 @@ from . import edge
 
 Nonlinearity = str | Callable[[Tensor], Tensor]
 PHI = {"tanh": torch.tanh, "linear": torch.clone, "relu": torch.relu}
-SLOPE = {  # phi'(h) as a function of phi(h): for the gradient by hand
-    "tanh": lambda rate: 1 - rate**2,
-    "linear": torch.ones_like,
-    "relu": lambda rate: (rate > 0).to(rate.dtype),
-}
+SLOPE = {"tanh": lambda rate: 1 - rate**2, "linear": torch.ones_like, "relu": torch.sign}  # phi'(h), of phi(h)
+AXES = {
+    "W": "network N N", "M": "network N n_in", "v": "network N n_out", "inputs": "time network trial n_in",
+    "h0": "network N", "noise": "time network trial N",
+}  # fmt: skip
 
 
 class Weights(NamedTuple):
@@ -35,10 +36,9 @@ class Weights(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What training gives: final weights, loss and gradient norm (epoch, network), W at chosen epochs, divergences.
+    """Final weights; loss and gradient norm (epoch, network); W (network, N, N) before an epoch's update; divergences.
 
-    `snapshots` maps an epoch to W (network, N, N) before that epoch's update; `diverged` maps a network's name to the
-    epoch at which its loss was no longer finite.
+    `diverged` maps a network's name to the epoch at which its loss was no longer finite.
     """
 
     weights: Weights
@@ -75,9 +75,8 @@ def initialise(
         W = coupling / np.sqrt(N) * rng.standard_normal((N, N))
         M, v = rng.standard_normal((N, n_in)), rng.standard_normal((N, n_out))
         drawn.append((W, M * np.sqrt(N) / np.linalg.norm(M, axis=0), v / np.sqrt(N) / np.linalg.norm(v, axis=0)))
-    return Weights(
-        *(torch.as_tensor(np.stack(part), **{"dtype": torch.float32, "device": "cpu"} | kind) for part in zip(*drawn))
-    )
+    kind = {"dtype": torch.float32, "device": "cpu"} | kind
+    return Weights(*(torch.as_tensor(np.stack(part), **kind) for part in zip(*drawn)))
 
 
 def steps(
@@ -130,25 +129,19 @@ def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple[Weights, Ten
     edge.euler_step(dt)
     if not callable(nonlinearity):
         edge.one_of("nonlinearity", nonlinearity, PHI)
-    W = edge.tensor("W", weights[0], "network", "N", "N")
-    N = W.shape[1]
-    M, v = (edge.tensor(name, w, "network", "N", "channel", N=N) for name, w in zip("Mv", weights[1:], strict=True))
-    n_in = M.shape[2]
-    inputs = edge.tensor("inputs", inputs, "time", "network", "trial", "n_in", n_in=n_in)
-    there = {"time": len(inputs), "trial": inputs.shape[2], "N": N}
-    if h0 is not None:
-        h0 = edge.tensor("h0", h0, "network", *["trial"] * (np.ndim(h0) == 3), "N", **there)
-    if noise is not None:
-        noise = edge.tensor("noise", noise, "time", "network", "trial", "N", **there)
-    parts = {"W": W, "M": M, "v": v, "inputs": inputs, "h0": h0, "noise": noise}
-    parts = {name: part for name, part in parts.items() if part is not None}
-    networks = max(part.shape[name in ("inputs", "noise")] for name, part in parts.items())
+    given = zip(AXES, (*weights, inputs, h0, noise), strict=True)
+    parts = {name: edge.tensor(name, part) for name, part in given if part is not None}
+    axes = {name: AXES[name].split() for name in parts} | {"h0": ["network", *["trial"] * (np.ndim(h0) == 3), "N"]}
+    sizes, networks = {}, 1
     for name, part in parts.items():
-        axis = int(name in ("inputs", "noise"))
-        edge.one_of(f"dtype of {name} beside W", part.dtype, (W.dtype,))
-        edge.one_of(f"number of networks of {name}", part.shape[axis], sorted({1, networks}))
-        parts[name] = part.expand(*part.shape[:axis], networks, *part.shape[axis + 1 :])
-    W, M, v, inputs, h0, noise = map(parts.get, ("W", "M", "v", "inputs", "h0", "noise"))
+        sizes |= edge.shape(name, part, *axes[name], **sizes)
+        networks = max(networks, sizes.pop("network"))
+        edge.one_of(f"dtype of {name} beside W", part.dtype, (parts["W"].dtype,))
+    for name, part in parts.items():
+        at = axes[name].index("network")
+        edge.one_of(f"number of networks of {name}", part.shape[at], sorted({1, networks}))
+        parts[name] = part.expand(*part.shape[:at], networks, *part.shape[at + 1 :])
+    W, M, v, inputs, h0, noise = map(parts.get, AXES)
     return Weights(W, M, v), inputs, h0, noise
 
 
@@ -173,8 +166,7 @@ def outputs(
     """
     weights, inputs, h0, noise = _checked(weights, inputs, dt, nonlinearity, h0, noise)
     if callable(nonlinearity):
-        run = steps(*weights[:2], inputs, h0, noise, dt, nonlinearity)
-        next(run)
+        run = islice(steps(*weights[:2], inputs, h0, noise, dt, nonlinearity), 1, None)
         return torch.stack([rate @ weights.v for _, rate in run])
     return BackThroughTime.apply(*weights, inputs, h0, noise, dt, nonlinearity)
 
@@ -196,11 +188,8 @@ def simulate(
     Nothing is kept for a gradient, so that many networks and trials fit.  Shapes and errors as in `outputs`.
     """
     weights, inputs, h0, noise = _checked(weights, inputs, dt, nonlinearity, h0, noise)
-    run, z, states = steps(*weights[:2], inputs, h0, noise, dt, PHI.get(nonlinearity, nonlinearity)), [], []
-    next(run)
-    for h, rate in run:
-        z.append(rate @ weights.v)
-        states += [h] if keep_states else []
+    run = islice(steps(*weights[:2], inputs, h0, noise, dt, PHI.get(nonlinearity, nonlinearity)), 1, None)
+    z, states = zip(*((rate @ weights.v, h if keep_states else None) for h, rate in run))
     return torch.stack(z), torch.stack(states) if keep_states else None
 
 
@@ -213,6 +202,50 @@ def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     if (weight == 0).any():
         raise ValueError(f"mask of network {int((weight == 0).nonzero()[0])} is all zero: no time step would be scored")
     return 0.5 * (mask * (targets - z) ** 2).sum((0, 2, 3)) / weight
+
+
+def _prepared(weights, lr, epochs, optimiser, trained, names, mask) -> tuple:
+    """What `train` moves, one parameter a network and weight: each has its own rate, and can be stopped alone."""
+    networks = len(weights.W)
+    names = [f"network {n}" for n in range(networks)] if names is None else edge.several(names)
+    rates = [edge.number("learning rate", rate, above=0) for rate in ([lr] * networks if np.ndim(lr) == 0 else lr)]
+    edge.number("number of epochs", epochs, 1, whole=True)
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[edge.one_of("optimiser", optimiser, ("adam", "sgd"))]
+    for letter in trained or " ":
+        edge.one_of("weights to train", letter, "WMv")
+    for what, given in (("learning rates", rates), ("names", names)):
+        edge.number(f"number of {what} for {networks} networks", len(given), networks, networks)
+    weights = Weights(*(edge.tensor(name, w).detach() for name, w in zip("WMv", weights, strict=True)))
+    exists = torch.ones_like(weights.W[0]) if mask is None else torch.as_tensor(mask).to(weights.W)
+    copies = [[w.clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)]
+    leaves = [[w.requires_grad_(name in trained) for name, w in zip("WMv", one, strict=True)] for one in copies]
+    groups = [{"params": [w for w in one if w.requires_grad], "lr": rate} for one, rate in zip(leaves, rates)]
+    return leaves, exists, kind(groups, fused=True), names
+
+
+def _updated(step: torch.optim.Optimizer, leaves: list[list[Tensor]], losses: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses and gradient norms (network,); each network is updated until its loss is no longer finite."""
+    step.zero_grad()
+    losses.sum().backward()
+    for group, fine in zip(step.param_groups, losses.isfinite(), strict=True):
+        group["params"] = group["params"] if fine else []
+    step.step()
+    norms = [torch.nn.utils.get_total_norm([w.grad for w in one if w.requires_grad]) for one in leaves]
+    return losses.detach(), torch.stack(norms)
+
+
+def _whole(leaves: list[list[Tensor]], exists: Tensor) -> Weights:
+    W, M, v = map(torch.stack, zip(*leaves, strict=True))
+    return Weights(W * exists, M, v)
+
+
+def _diverged(history: Tensor, names: Sequence[str]) -> dict[str, int]:
+    """The first epoch of every network whose loss (epoch, network) was not finite, said in a warning."""
+    gone = ~history.isfinite()
+    diverged = {names[n]: int(gone[:, n].int().argmax()) for n in gone.any(0).nonzero()[:, 0].tolist()}
+    if diverged:
+        warnings.warn("diverged: " + "; ".join(f"{name} at epoch {k}" for name, k in diverged.items()), stacklevel=3)
+    return diverged
 
 
 @torch.inference_mode(False)
@@ -248,47 +281,20 @@ def train(
     A network whose loss is no longer finite keeps its last weights, is named in a warning, and the others go on.
     Raises ValueError for an unknown optimiser, weights to train that do not exist, epochs < 1, and as `outputs`.
     """
-    networks = len(weights.W)
-    names = [f"network {n}" for n in range(networks)] if names is None else edge.several(names)
-    snapshots = edge.several(snapshots)
-    rates = [edge.number("learning rate", rate, above=0) for rate in ([lr] * networks if np.ndim(lr) == 0 else lr)]
-    edge.number("number of epochs", epochs, 1, whole=True)
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    kind = kind[edge.one_of("optimiser", optimiser, kind)]
-    for letter in trained or " ":
-        edge.one_of("weights to train", letter, "WMv")
-    for what, given in (("learning rates", rates), ("names", names)):
-        edge.number(f"number of {what} for {networks} networks", len(given), networks, networks)
-    # One parameter a network and weight: each has its own rate, and can be stopped alone.
-    weights = Weights(*(edge.tensor(name, w).detach() for name, w in zip("WMv", weights, strict=True)))
-    exists = torch.ones_like(weights.W[0]) if mask is None else torch.as_tensor(mask).to(weights.W)
-    weights = weights._replace(W=weights.W * exists)
-    copies = [[w.clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)]
-    leaves = [[w.requires_grad_(name in trained) for name, w in zip("WMv", one, strict=True)] for one in copies]
-    moving = [[w for w in one if w.requires_grad] for one in leaves]
-    groups = [{"params": moving[n], "lr": rate, "network": n} for n, rate in enumerate(rates)]
-    step, history, norms, kept, diverged = kind(groups, fused=True), [], [], {}, {}
+    leaves, exists, step, names = _prepared(weights, lr, epochs, optimiser, trained, names, mask)
+    course, kept, snapshots = [], {}, edge.several(snapshots)
     silent = {} if progress else {"disable": True}  # TQDM_DISABLE=1 silences the rest
     for epoch in tqdm(range(epochs), desc=names[0], file=sys.stdout, leave=False, **silent):
-        whole = Weights(*map(torch.stack, zip(*leaves, strict=True)))
-        whole = whole._replace(W=whole.W * exists)
+        whole = _whole(leaves, exists)
         if epoch in snapshots:
             kept[epoch] = whole.W.detach().cpu()
         inputs, targets, scored = trials(epoch)
         losses = objective(outputs(whole, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0), targets, scored)
-        step.zero_grad()
-        losses.sum().backward()
-        history.append(losses.detach())
         if callback:
-            callback(epoch, Weights(*(w.detach() for w in whole)), history[-1])
-        norms.append(torch.stack([torch.nn.utils.get_total_norm([w.grad for w in one]) for one in moving]))
-        for n in (~torch.isfinite(history[-1])).nonzero()[:, 0].tolist():
-            diverged.setdefault(names[n], epoch)
-            step.param_groups = [group for group in step.param_groups if group["network"] != n]
-        step.step()
-    final = Weights(*(torch.stack(part).detach() for part in zip(*leaves, strict=True)))
+            callback(epoch, Weights(*(w.detach() for w in whole)), losses.detach())
+        course.append(_updated(step, leaves, losses))
+    final = Weights(*(w.detach() for w in _whole(leaves, exists)))
     if epochs in snapshots:
         kept[epochs] = final.W.cpu()
-    if diverged:
-        warnings.warn("diverged: " + "; ".join(f"{name} at epoch {k}" for name, k in diverged.items()), stacklevel=2)
-    return Training(final, torch.stack(history).cpu(), torch.stack(norms).cpu(), kept, diverged)
+    history, norms = (torch.stack(part).cpu() for part in zip(*course, strict=True))
+    return Training(final, history, norms, kept, _diverged(history, names))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from interplay import pathways
+from interplay.experiments import experiment, idealised
 
 M = pathways.target()
 
@@ -169,3 +170,23 @@ def test_a_step_that_diverges_is_named_and_the_others_go_on():
     with pytest.warns(UserWarning, match=r"step size 0.03 diverges: network 1 at epoch \d+; choose a smaller one"):
         done = pathways.train(both, M, lr=0.03, epochs=400)
     assert float(done.loss[-1, 0]) < 1e-6
+
+
+@pytest.mark.parametrize("depth", [3, 4])
+def test_the_model_of_one_mode_is_exact_where_nothing_that_it_leaves_out_is_there(depth):
+    unit = experiment("pathways-idealised").units("smoke")[0] | {"depth": depth, "width": 60, "epochs": 200}
+    error = idealised.compute(unit, "cpu").error.squeeze()
+    assert error.sel(start="as the model").max() < 1e-9
+    for start in unit["starts"][1:]:
+        assert error.sel(start=start).max() > 1e-3, start
+
+
+def test_an_idealised_start_differs_from_the_model_in_one_thing():
+    drawn = pathways.initialise((3,), 60, [5], orthogonal=True, dtype=torch.float64)[0]
+    for start in ("as the model", "modes mixed", "norms as drawn"):
+        made = idealised.idealised(drawn, 0.1, start)
+        K = pathways.in_modes((made[2] @ made[1] @ made[0])[0])
+        mixed, norms = (K - K.diag().diag()).abs().max(), (made[0][0] @ pathways.modes()[2]).norm(dim=0)
+        assert (mixed > 1e-4) == (start == "modes mixed")
+        assert ((norms - 0.1**0.5).abs().max() > 1e-3) == (start == "norms as drawn")
+        assert torch.equal(made[1], drawn[1])

@@ -215,13 +215,13 @@ def reduce(pathway: Pathway, level: int = 0) -> Pathway:
     return [torch.stack(layers) for layers in zip(*reduced, strict=True)]
 
 
-def chain(K0: Tensor, depth: int, scale: float = 0.1) -> list[Pathway]:
+def chain(K0: Tensor, depth: int, scale: float = 0.1, dtype: torch.dtype = torch.float32) -> list[Pathway]:
     """One small network a mode, width 2, whose pathways start at K0 (mode, pathway): the model of one mode alone.
 
     Every layer starts at sqrt(scale), and the last one also holds what makes the product K0; trained by `train` towards
     the singular value, each layer grows, of which the published equation counts one.
     """
-    root, made, kind = math.sqrt(scale), [], {"dtype": torch.float32, "device": K0.device}
+    root, made, kind = math.sqrt(scale), [], {"dtype": dtype, "device": K0.device}
     for k in K0.double().T:
         first, hidden = root * torch.eye(2, 1, **kind), root * torch.eye(2, **kind)
         last = torch.stack([k / root ** (depth - 1), torch.full_like(k, root)], -1)[:, None]

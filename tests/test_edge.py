@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interplay import edge, linear, lowrank, operative, pathways, rnn, tasks, zoo
+from interplay import bridge, edge, linear, lowrank, operative, pathways, rnn, tasks
 from interplay.seeds import generator, seed
 
 N = 12
@@ -215,9 +215,8 @@ def test_axes_are_known_by_name():
     assert (gap < 2e-3 * change.norm(dim=(1, 2))).all()
     for one, whole in zip(lowrank.pack(change[:1], 4), lowrank.pack(change[0], 4), strict=True):
         assert torch.equal(one.squeeze(), whole.squeeze())
-    two = zoo.Network(rnn.Weights(W0, M0, V0), rnn.Weights(W0, M0, V0), 0.0)
     with pytest.raises(ValueError, match=r"shape of W is \(2, 12, 12\), but must be \(1, N, channel\)"):
-        zoo.arrays(two)
+        bridge.to_torch(rnn.Weights(W0, M0, V0))
     for weights, says in (
         ((W0[0], M0, V0), r"shape of W is \(12, 12\), but must be \(network, N, N\)"),
         ((W0, M0, V0.mT), r"shape of v is \(2, 3, 12\), but must be \(network, 12, n_out\)"),

@@ -532,15 +532,3 @@ def test_index_lists_what_is_kept_with_its_measures(there, monkeypatch):
     monkeypatch.setattr(experiments, "load", lambda *_, **__: data.assign(loss_at_rank=curve))
     table = zoo.index("smoke")
     assert (table["rank"] == 5).all() and (table.rank_first == 2).all() and len(table) == 10
-
-
-def test_arrays_of_a_network_run_in_torch_as_they_are(there):
-    """At dt = 1 the network is torch.nn.RNN, its state the rates."""
-    network = zoo.load("mante", 0.9, 0, "smoke")
-    plain = zoo.arrays(network)
-    inputs = torch.randn(20, 3, plain["M"].shape[1], generator=torch.Generator().manual_seed(2))
-    other = torch.nn.RNN(plain["M"].shape[1], len(plain["W"]))
-    other.load_state_dict({name: torch.from_numpy(plain[name]) for name in other.state_dict()})
-    with torch.no_grad():
-        z = other(inputs)[0] @ torch.from_numpy(plain["weight_readout"]).T
-    torch.testing.assert_close(z[:, None], rnn.simulate(network.after, inputs[:, None], dt=1.0)[0])

@@ -135,20 +135,3 @@ def index(at: str | None = None) -> pd.DataFrame:
     }
     table = xr.Dataset(columns).to_dataframe().dropna(subset=["loss"]).reset_index()
     return table.sort_values(["task", "g", "sample"], ignore_index=True)
-
-
-def arrays(network: Network) -> dict[str, np.ndarray]:
-    """One network as plain arrays, for `numpy.savez` and for any other framework; ValueError if there are several.
-
-    Ours: W0, W (N, N), M (N, n_in), v (N, n_out).  The names of `torch.nn.RNN` (which is this network at dt = 1, its
-    state the rate tanh(h)): weight_hh_l0 = W, weight_ih_l0 = M, biases zero; weight_readout (n_out, N) is v transposed.
-    """
-    for name, w in zip("WMv", network.after, strict=True):
-        edge.shape(name, w, "network", "N", "channel", network=1)
-    W, M, v = (w[0].numpy(force=True) for w in network.after)
-    zero = np.zeros(len(W), W.dtype)
-    ours = {"W0": network.before.W[0].numpy(force=True), "W": W, "M": M, "v": v}
-    return ours | {
-        "weight_hh_l0": W, "weight_ih_l0": M, "bias_hh_l0": zero, "bias_ih_l0": zero,
-        "weight_readout": np.ascontiguousarray(v.T),
-    }  # fmt: skip

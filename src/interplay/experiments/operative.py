@@ -17,6 +17,7 @@ from ..seeds import generator, seed
 from . import Experiment, dataset, fetch, scaled, table
 
 TABLE = table("operative")
+TASKS = tuple(TABLE["operative-networks"]["phases"])
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 

@@ -153,7 +153,7 @@ def test_the_site_shows_buttons_only_with_an_address(tmp_path, slug):
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters: [{file: book/glossary}]\n")
     (tmp_path / "book").mkdir()
-    for name in ("_static", "references.bib"):
+    for name in ("_static", "_templates", "references.bib"):
         (tmp_path / "book" / name).symlink_to(ROOT / "book" / name)
     for name in ("index", "glossary"):
         (tmp_path / f"book/{name}.md").write_text(HEAD % name)

@@ -10,13 +10,16 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-SITE = Path(__file__).parents[1] / "_build/test-site"
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build/test-site"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PAGES = sorted(file.stem for file in (SITE / "book").glob("*.html"))
+MOVED = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_context"]["moved"]
+PAGES = sorted(file.stem for file in (SITE / "book").glob("*.html") if f"book/{file.stem}" not in MOVED)
 pytestmark = [
     pytest.mark.skipif(not BROWSER, reason="neither chromium nor google-chrome is installed"),
     pytest.mark.skipif(not PAGES, reason="the site is not built: run `make test`"),
@@ -82,6 +85,20 @@ def test_axe_finds_nothing_on_a_page_in_the_theme_of_the_system(visit, name, sch
 def test_nothing_is_wider_than_a_narrow_screen(visit, name):
     page = visit(f"{name}.html", viewport={"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_an_old_address_leads_to_where_its_places_are_now(visit, browser, name):
+    (first, to), *_, (last, there) = MOVED[name].items()
+    old = Path(name).name
+    for asked, found in ((first, f"{to}.html#{first}"), (last, f"{there}.html#{last}"), ("no", f"{to}.html")):
+        assert visit(f"{old}.html#{asked}").url.endswith(f"/book/{found}"), asked
+    page = browser.new_page()
+    page.goto(f"{(SITE / name).as_uri()}.html#{last}", wait_until="load")
+    assert page.url == f"{(SITE / 'book' / there).as_uri()}.html#{last}"
+    page.close()
+    listed = visit(f"{old}.html", java_script_enabled=False).locator("li a")
+    assert listed.evaluate_all("links => links.map(a => a.innerText)") == list(MOVED[name])
 
 
 def test_a_figure_opens_whole_by_the_keyboard_and_closes(visit):

@@ -10,7 +10,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import jupytext
 import nbformat
+import plain
 import pytest
 import twins
 import yaml
@@ -102,6 +104,37 @@ def test_every_chapter_is_in_the_book_and_under_test():
     collected = set(re.findall(r"book/([\w-]+)\.md", listed))
     assert collected == notebooks
     assert len(notebooks) >= 6
+
+
+def sitting(chapter):
+    """How much there is of a chapter: words of prose, cells, figures, lines of the longest visible and drawing cell."""
+    size = dict.fromkeys(LIMITS, 0)
+    for cell in jupytext.read(chapter).cells:
+        lines = sum(bool(line.strip()) for line in cell.source.splitlines())
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"\$\$.*?\$\$|^(```|:::).*?$|^:[\w-]+:.*?$", "", cell.source, flags=re.S | re.M)
+            size["words"] += sum(bool(re.search(r"\w", word)) for word in prose.split())
+            continue
+        size["cells"] += 1
+        if plain.figure(cell):
+            size["figures"] += 1
+            size["drawing"] = max(size["drawing"], lines)
+        elif not twins.FOLDED & set(cell.metadata.get("tags", [])):
+            size["visible"] = max(size["visible"], lines)
+    return size
+
+
+LIMITS = {"words": 2200, "cells": 30, "figures": 10, "visible": 20, "drawing": 30}
+TOO_LONG = {"acceleration", "low-rank-sweeps", "multiple-pathways", "operative-dimensions", "sentiment", "tasks"}
+
+
+def test_no_chapter_outgrows_one_sitting():
+    """Those of TOO_LONG still do: each leaves the list when it keeps the limits, and none joins it."""
+    over = {}
+    for chapter in twins.BOOK.glob("*.md"):
+        if beyond := {what: n for what, n in sitting(chapter).items() if n > LIMITS[what]}:
+            over[chapter.stem] = beyond
+    assert set(over) == TOO_LONG, over
 
 
 def test_a_chapter_that_fails_names_chapter_line_and_cell(tmp_path):

@@ -1,8 +1,9 @@
 """Closed forms of the linear network: functions of g, z-hat (`target`) and learning time tau, all vectorised.
 
 tau is learning rate x number of steps, beta = 1 / (1 - g^2), and beta^2 tau is the effective learning time.  All hold
-for N to infinity; chapter linear-theory derives each with SymPy, asserts that it equals the function here, and says up
-to where it holds.  Schuessler et al. 2020, section 3 and supplement, corrected where the chapter says so.
+for N to infinity; the chapters gradient-writes, start-stretches and theory-ends derive each with SymPy, assert that it
+equals the function here, and say up to where it holds.  Schuessler et al. 2020, section 3 and supplement, corrected
+where the chapters say so.
 """
 
 import numpy as np

@@ -1,9 +1,8 @@
 """Closed forms of the linear network: functions of g, z-hat (`target`) and learning time tau, all vectorised.
 
 tau is learning rate x number of steps, beta = 1 / (1 - g^2), and beta^2 tau is the effective learning time.  All hold
-for N to infinity; the chapters gradient-writes, start-stretches and theory-ends derive each with SymPy, assert that it
-equals the function here, and say up to where it holds.  Schuessler et al. 2020, section 3 and supplement, corrected
-where the chapters say so.
+for N to infinity; gradient-writes, start-stretches and theory-ends derive each with SymPy, assert that it equals the
+function here, and say where it ends.  Schuessler et al. 2020, section 3 and supplement, corrected where they say so.
 """
 
 import numpy as np

@@ -97,8 +97,8 @@ def test_an_old_address_leads_to_where_its_places_are_now(visit, browser, name):
     page.goto(f"{(SITE / name).as_uri()}.html#{far}", wait_until="load")
     assert page.url == f"{(SITE / 'book' / there).as_uri()}.html#{far}"
     page.close()
-    listed = visit(f"{old}.html", java_script_enabled=False).locator("li a")
-    assert listed.evaluate_all("links => links.map(a => a.innerText)") == [place for part in MOVED[name] for place in part["places"]]
+    listed = visit(f"{old}.html", java_script_enabled=False).locator("li a").all_inner_texts()
+    assert listed == [place for part in MOVED[name] for place in part["places"]]
 
 
 def test_a_figure_opens_whole_by_the_keyboard_and_closes(visit):

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("meta")
+INDEXING = ("index", "index_put", "index_put_")  # whose indices may be here, as on a GPU
 
 
 class Elsewhere(torch.Tensor):
@@ -47,7 +48,8 @@ def dispatch(operation, args, kwargs):
     name = operation.overloadpacket.__name__
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     there = [x for x in tensors if isinstance(x, Elsewhere)]
-    here = [x for x in tensors if not isinstance(x, Elsewhere)]
+    free = {id(x) for x in args[1]} if name in INDEXING and isinstance(args[0], Elsewhere) else set()
+    here = [x for x in tensors if not isinstance(x, Elsewhere) and id(x) not in free]
     assert all(x.device != DEVICE for x in here), f"{name}: an empty tensor of the real meta device"
     if there and any(x.dim() for x in here) and name not in ("copy_", "_to_copy"):
         raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two devices")
@@ -66,7 +68,9 @@ def dispatch(operation, args, kwargs):
     return tree_map(wrap, made)
 
 
-class _Everywhere(TorchDispatchMode):
+class Everywhere(TorchDispatchMode):
+    """What is computed within it is on the device that it asks for, or that its arguments are on."""
+
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         return dispatch(operation, args, kwargs or {})
 
@@ -90,7 +94,7 @@ def second_device():
             patch.object(torch, "tensor", moved),
             patch.object(torch.Tensor, "new_tensor", like),
             patch.object(optimizer, fused.__name__, lambda: [*fused(), DEVICE.type]),
-            _Everywhere(),
+            Everywhere(),
         ):
             yield DEVICE
     finally:

@@ -14,15 +14,18 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import jupytext
 import nbformat
 from kernel.sitecustomize import digest
+from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbmake.nb_result import NotebookError, NotebookResult
 from nbmake.nb_run import NotebookRun
+from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 900  # seconds a cell
@@ -97,7 +100,9 @@ def execute(source: Path, scale: str, timeout: int = TIMEOUT, root: Path = ROOT)
         (Path(own) / "ipython/profile_default/ipython_kernel_config.py").write_text(FIGURES, "utf-8")
         work = Path(own) / file.name
         nbformat.write(jupytext.read(source), work)
-        with patch.dict(os.environ, variables, clear=True):
+        # The kernel is spoken to through files of its own folder, not through ports that others could listen to.
+        client = partial(NotebookClient, config=Config(KernelManager={"transport": "ipc", "ip": f"{own}/at"}))
+        with patch.dict(os.environ, variables, clear=True), patch("nbmake.nb_run.NotebookClient", client):
             done = NotebookRun(work, timeout).execute()
         noted = dict(map(json.loads, (Path(own) / "record").read_text("utf-8").splitlines()))
     for cell in done.nb.cells:

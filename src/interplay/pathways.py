@@ -54,7 +54,7 @@ def modes(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
 
 def in_modes(maps: Tensor) -> Tensor:
     """K = U^T Omega V of effective maps (..., 15, 8): (..., 8, 8), one row and column a mode."""
-    U, _, V = modes(maps.dtype)
+    U, _, V = (part.to(maps.device) for part in modes(maps.dtype))
     return U.mT @ maps @ V
 
 
@@ -69,6 +69,7 @@ def initialise(
     n_in: int = 8,
     n_out: int = 15,
     dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
 ) -> list[Pathway]:
     """Random pathways, one of each depth (number of weight matrices), entries N(0, scale / width).
 
@@ -91,7 +92,7 @@ def initialise(
             W = torch.randn(out, into, **kind) * math.sqrt(scale / width)
             if orthogonal and out == into == width:
                 W = torch.linalg.qr(W.double())[0] * math.sqrt(scale)
-            drawn.append(W.to(dtype))
+            drawn.append(W.to(device, dtype))
         return drawn
 
     networks = []
@@ -212,7 +213,7 @@ def reduce(pathway: Pathway, level: int = 0) -> Pathway:
         reduced.append([torch.from_numpy(Q.T @ W @ P) for P, W, Q in zip(S, A, S[1:], strict=False)])
     if len({tuple(W.shape for W in one) for one in reduced}) > 1:
         raise ValueError("the subspaces of these networks differ in size: reduce them one by one")
-    return [torch.stack(layers) for layers in zip(*reduced, strict=True)]
+    return [torch.stack(layers).to(pathway[0].device) for layers in zip(*reduced, strict=True)]
 
 
 def chain(K0: Tensor, depth: int, scale: float = 0.1, dtype: torch.dtype = torch.float32) -> list[Pathway]:

@@ -118,11 +118,11 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
                    sample=unit["samples"])  # fmt: skip
 
 
-def network(data: xr.Dataset, task: str, sample: int) -> tuple[rnn.Weights, torch.Tensor]:
-    """Weights and initial states (1, start, N) of one trained network, with a network axis of length 1."""
+def network(data: xr.Dataset, task: str, sample: int, device="cpu") -> tuple[rnn.Weights, torch.Tensor]:
+    """Weights and initial states (1, start, N) of one trained network, with a network axis of length 1, on a device."""
     one, made = data.sel(task=task, sample=sample), tasks.get(task)()
     cut = {"W": np.s_[:], "M": np.s_[:, : made.n_in], "v": np.s_[:, : made.n_out], "h0": np.s_[: starts(made)]}
-    W, M, v, h0 = (torch.as_tensor(one[name].values[cut[name]].astype(np.float32))[None] for name in cut)
+    W, M, v, h0 = (torch.tensor(one[name].values[cut[name]][None], dtype=torch.float32, device=device) for name in cut)
     return rnn.Weights(W, M, v), h0
 
 

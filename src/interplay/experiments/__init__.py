@@ -130,25 +130,20 @@ def fetch(name: str, settings: dict, at: str, device: str = "auto") -> xr.Datase
     return archive.fetch(path(name, settings, at), settings, lambda: compute(name, settings, device))
 
 
-def fetch_present(name: str, settings: dict, at: str) -> xr.Dataset | None:
-    """One unit as `fetch` gives it if it is there; None, with a warning, if its file is damaged."""
-    try:
-        data = archive.look(file := path(name, settings, at), settings)
-    except archive.Damaged as fault:
-        warnings.warn(f"{fault}; left out", stacklevel=3)
-        return None
-    return fetch(name, settings, at) if data is None and file.exists() else data  # there, and to be trained again
-
-
 def load(name: str, at: str | None = None, *, present: bool = False) -> xr.Dataset:
     """All units of an experiment as one labelled dataset; what is missing is computed, or left out if `present`.
 
     A damaged file is named in a warning and taken as missing.
     Raises ValueError for an unknown experiment or scale, or if `present` and no unit is there.
     """
-    at = scale(at)
-    get = fetch_present if present else fetch
-    if not (found := [data for unit in experiment(name).units(at) if (data := get(name, unit, at)) is not None]):
+    at, found = scale(at), []
+    for unit in experiment(name).units(at):
+        try:
+            there = not present or archive.look(file := path(name, unit, at), unit) or file.exists()
+            found += [fetch(name, unit, at)] if there else []
+        except archive.Damaged as fault:
+            warnings.warn(f"{fault}; left out", stacklevel=2)
+    if not found:
         raise ValueError(f"no unit of {name} is kept at scale {at}: `python -m interplay run {name} --scale {at}`")
     return archive.combine(found)
 

@@ -96,12 +96,8 @@ def measure(
     change still makes on the shuffled W0, which leaves out what the shuffled network gives without any change.
     """
     net, tau = linear.reduce(W0, m, w), rates * np.arange(epochs)[:, None]
-    run = linear.descend(net, targets, rates, epochs)
-    time, changed, A = (
-        linear.time_to(run.loss, tau, start=targets**2 / 2),
-        linear.transplant(net, shuffled, m, w),
-        run.A[-1],
-    )
+    run, changed = linear.descend(net, targets, rates, epochs), linear.transplant(net, shuffled, m, w)
+    time, A = linear.time_to(run.loss, tau, start=targets**2 / 2), run.A[-1]
     z, _, _, det = linear.fixed_point(changed, A)
     z[det <= 0] = np.nan  # no stable fixed point
     found = {
@@ -117,13 +113,10 @@ def measure(
     return found | {"diverged": run.diverged}
 
 
-def step_trial(
-    networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32
-) -> tuple[torch.Tensor, ...]:
+def step_trial(networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32) -> tuple:
     """Inputs, targets and mask (time, network, 1, 1): input 1 from t = 1 on, output scored in the last time unit."""
-    steps, first, scored = round((T + 1) / dt), round(1 / dt), round(1 / dt)
-    inputs, mask = torch.zeros(steps, networks, 1, 1, dtype=dtype), torch.zeros(steps, networks, 1, 1, dtype=dtype)
-    inputs[first:], mask[-scored:] = 1, 1
+    inputs, mask = torch.zeros(2, round((T + 1) / dt), networks, 1, 1, dtype=dtype)
+    inputs[round(1 / dt) :], mask[-round(1 / dt) :] = 1, 1
     return inputs, target * mask, mask
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import pathways
+from .. import lowrank, pathways
 from . import Experiment, dataset, scaled, table
 
 TABLE = table("pathways")
@@ -33,10 +33,8 @@ def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
 
     K: (record, ..., pathway, mode, mode)
     """
-    both = K.diagonal(dim1=-2, dim2=-1).sum(-2)
-    there = both >= pathways.modes(K.dtype)[1] / 2
-    first = there.to(torch.float64).argmax(0) * float(every)
-    return torch.where(there.any(0), first, torch.nan)
+    half = K.diagonal(dim1=-2, dim2=-1).sum(-2) >= pathways.modes(K.dtype)[1] / 2
+    return lowrank.smallest_rank(half, range(0, every * len(K), every), first=True)
 
 
 def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway], leading: int) -> dict[str, tuple]:
@@ -63,10 +61,8 @@ def spectra(before: list[pathways.Pathway], after: list[pathways.Pathway], leadi
 
 def figure(unit: dict, device: torch.device) -> xr.Dataset:
     """One of the paper's networks: loss and K through training, spectra of its layers."""
-    depth = unit["depth"]
-    drawn = pathways.initialise(
-        (depth, depth), unit["width"], [unit["seed"]], scale=unit["scale"], earlier=unit["earlier"]
-    )
+    how = {name: unit[name] for name in ("scale", "earlier")}
+    drawn = pathways.initialise((unit["depth"],) * 2, unit["width"], [unit["seed"]], **how)
     before = [[W.to(device) for W in pathway] for pathway in drawn]
     goal = pathways.target(torch.float32).to(device)
     done = pathways.train(before, goal, **{name: unit[name] for name in ("lr", "epochs", "phi", "until")})
@@ -82,7 +78,7 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
     }
     plain = ([[W.cpu().double() for W in pathway] for pathway in both] for both in (before, done.pathways))
     held |= spectra(*plain, unit["leading"])
-    return dataset(held, {"phi": unit["phi"], "seed": unit["seed"], "depth": depth})
+    return dataset(held, {"phi": unit["phi"], "seed": unit["seed"], "depth": unit["depth"]})
 
 
 def many(unit: dict, device: torch.device) -> xr.Dataset:

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .. import archive, lowrank, sentiment
 from ..seeds import generator, seed
-from . import fetch, words
+from . import dataset, fetch, words
 
 SPLITS = ("validation", "test")
 BOTH = ["change", "whole"]  # cut through training
@@ -33,18 +33,17 @@ def pack(before: dict, after: dict) -> xr.Dataset:
     """What is kept of the weights: the change of every matrix in steps of 1/32767 of its largest, the rest as it is."""
     biases = [name for name in after if "bias" in name and "readout" not in name]
     held = {
-        "biases": (("bias", "row"), torch.stack([after[name] for name in biases]).cpu().numpy()),
-        "readout_weight": ("unit", after["readout.weight"][0].cpu().numpy()),
-        "readout_bias": float(after["readout.bias"]),
+        "biases": (("bias", "row"), torch.stack([after[name] for name in biases])),
+        "readout_weight": (("unit",), after["readout.weight"][0]),
+        "readout_bias": ((), float(after["readout.bias"])),
     }
     for name in sentiment.MATRICES:
         change = after[name] - before[name]
-        held[f"step_{name}"] = step = float(change.abs().max()) / 32767
-        held[f"d{name}"] = (("row", "channel" if name == "U1" else "unit"), (change / step).round().cpu().numpy())
-    data = xr.Dataset(held, {"bias": biases})
-    data = data.assign_coords({dim: np.arange(data.sizes[dim]) for dim in ("row", "unit", "channel")})
+        held[f"step_{name}"] = ((), step := float(change.abs().max()) / 32767)
+        held[f"d{name}"] = (("row", "channel" if name == "U1" else "unit"), (change / step).round())
+    data = dataset(held, {}, bias=biases)
     for name in sentiment.MATRICES:
-        data[f"d{name}"].encoding["dtype"] = "int16"
+        data[f"d{name}"].encoding = words.SHORT
     return data
 
 
@@ -67,14 +66,11 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
         raise archive.ArchiveError(
             f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
         )
-
-    def tensor(values):
-        return torch.from_numpy(values.astype(np.float32)).to(device)
-
-    after = {name: before[name] + tensor(data[f"d{name}"].values * float(data[f"step_{name}"]))
-             for name in sentiment.MATRICES}  # fmt: skip
-    after |= {name: tensor(values) for name, values in zip(data.bias.values.tolist(), data.biases.values)}
-    after |= {f"readout.{name}": tensor(data[f"readout_{name}"].values[None]) for name in ("weight", "bias")}
+    stored = {name: data[f"d{name}"].values * float(data[f"step_{name}"]) for name in sentiment.MATRICES}
+    stored |= dict(zip(data.bias.values.tolist(), data.biases.values))
+    stored |= {f"readout.{name}": data[f"readout_{name}"].values[None] for name in ("weight", "bias")}
+    after = {name: torch.from_numpy(part.astype(np.float32)).to(device) for name, part in stored.items()}
+    after |= {name: before[name] + after[name] for name in sentiment.MATRICES}
     sentiment.put(made, after)
     return made.eval(), before, after
 

@@ -120,13 +120,12 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     few = [rank for rank in unit["ranks_through"] if rank <= unit["hidden"]]
     path = archive.checkpoint(where(f"sentiment-{unit['kind']}", unit, unit["scale"]))
     of = {"unit": json.dumps(unit, sort_keys=True), "words": words.digest(data)}
-    history, snapshots, spent = [], {}, 0.0
-    if found := resume(path, of):
+    found = resume(path, of) or {"history": [], "snapshots": {}, "seconds": 0.0}
+    history, spent = found["history"], found["seconds"]
+    snapshots = {epoch: xr.Dataset.from_dict(taken) for epoch, taken in found["snapshots"].items()}
+    if history:
         sentiment.put(made, found["weights"])
         optimiser.load_state_dict(found["optimiser"])
-        history = found["history"]
-        snapshots = {epoch: xr.Dataset.from_dict(taken) for epoch, taken in found["snapshots"].items()}
-        spent = found["seconds"]
     began = saved = time.monotonic()
     how = {"label": ("sentiment", unit["cell"], unit["hidden"], unit["sample"]), "until": unit.get("until", np.inf)}
     how |= {name: unit[name] for name in ("epochs", "batch", "bucket")}

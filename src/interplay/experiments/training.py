@@ -51,11 +51,6 @@ def work(unit: dict) -> float:
     return 6e-9 * len(unit["g"]) * unit["epochs"] * unit["batch"] * steps * unit["N"] ** 2
 
 
-def snapshot_epochs(epochs: int, number: int) -> list[int]:
-    """Epochs at which spectra are taken: 0, then evenly in log time, `epochs` last."""
-    return [0, *np.unique(np.geomspace(1, epochs, number - 1).round().astype(int)).tolist()]
-
-
 def initial(unit: dict, device: torch.device) -> rnn.Weights:
     """The networks of a unit before training, one a g, from their seeds."""
     task = tasks.get(unit["task"])()
@@ -70,7 +65,9 @@ def digests(W0: torch.Tensor) -> list[str]:
 
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
-    task, at = tasks.get(unit["task"])(**unit["task_fields"]), snapshot_epochs(unit["epochs"], unit["snapshots"])
+    task = tasks.get(unit["task"])(**unit["task_fields"])
+    even = np.geomspace(1, unit["epochs"], unit["snapshots"] - 1).round().astype(int)
+    at = [0, *np.unique(even).tolist()]  # epochs of snapshots: 0, then evenly in log time
 
     def draw(what, g):
         return generator(what, unit["task"], unit["N"], g, unit["sample"], device=device)
@@ -91,20 +88,16 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         old, new = (rnn.Weights(*(w[n : n + 1] for w in weights)) for weights in (before, done.weights))
         test = task.trials(unit["test_trials"], [draw("test", g)], device=device)
         course = torch.stack([W[n] for W in done.snapshots.values()])
+        values = lowrank.singular_values(course - course[:1])[:, : unit["leading"]]
         found = measure(unit, old, new, lowrank.shuffle(old.W[0], draw("shuffle", g)), test, task.dt)
-        mantissa, exponent = torch.frexp(
-            done.gradient_norm[:, n]
-        )  # kept to 1/1024 of itself: looked at, not computed with
+        mantissa, exponent = torch.frexp(done.gradient_norm[:, n])  # kept to 1/1024 of itself: looked at alone
         found |= {
             "loss": (("epoch",), done.loss[:, n]),
             "gradient_norm": (("epoch",), torch.ldexp((1024 * mantissa).round() / 1024, exponent)),
             "diverged_at": ((), float(done.diverged.get(names[n], np.nan))),
             "W0_digest": ((), digests(old.W)[0]),
             "snapshot_epoch": (("snapshot",), np.array(at, float)),
-            "course_values": (
-                ("snapshot", "leading"),
-                lowrank.singular_values(course - course[:1])[:, : unit["leading"]],
-            ),
+            "course_values": (("snapshot", "leading"), values),
         }
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
             cloud = torch.view_as_real(lowrank.eigenvalues(course))

@@ -11,7 +11,8 @@ from .. import corpus
 from ..seeds import seed
 from . import fetch
 
-UNKNOWN, PADDING = "<unk>", "<pad>"
+UNSEEN = ("<unk>", "<pad>")  # an unknown word, and padding
+SHORT = {"dtype": "int16"}  # how whole numbers are kept
 
 
 def find(unit: dict, device: object = None) -> xr.Dataset:
@@ -37,19 +38,15 @@ def find(unit: dict, device: object = None) -> xr.Dataset:
         "in_vocabulary": [sum(word in counts for word in part) for part in tokens.values()],
         "with_vector": [sum(word in known for word in part) for part in tokens.values()],
     }
-    data = xr.Dataset(
-        {name: ("split", values) for name, values in counted.items()},
-        {"word": [UNKNOWN, PADDING, *words], "channel": np.arange(corpus.DIMENSION), "split": list(tokens)},
-    ).assign(
-        codes=(("word", "channel"), np.pad(np.round(vectors / step), ((2, 0), (0, 0))).astype(np.int16)),
-        step=step,
-        has_vector=("word", np.pad(has, (2, 0))),
-        count=("word", [0, 0, *(counts[word] for word in words)]),
-        corpus=unit["corpus"],
-        vectors=name,
-    )
-    data["codes"].encoding["dtype"] = "int16"
-    return data
+    held = {name: ("split", values) for name, values in counted.items()} | {
+        "codes": (("word", "channel"), np.pad(np.round(vectors / step), ((2, 0), (0, 0))).astype(np.int16), {}, SHORT),
+        "step": step,
+        "has_vector": ("word", np.pad(has, (2, 0))),
+        "count": ("word", [0, 0, *(counts[word] for word in words)]),
+        "corpus": unit["corpus"],
+        "vectors": name,
+    }
+    return xr.Dataset(held, {"word": [*UNSEEN, *words], "channel": np.arange(corpus.DIMENSION), "split": list(tokens)})
 
 
 def normal(label: str, words: int) -> np.ndarray:

@@ -411,7 +411,10 @@ def test_a_value_of_g_has_one_name_and_its_own():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: experiments.run("trainings", "smoke"), "unknown experiment 'trainings': choose one of linear-exact"),
+        (
+            lambda: experiments.run("trainings", "smoke"),
+            "unknown experiment 'trainings': choose one of .*linear-exact, ",
+        ),
         (lambda: experiments.load("x", "smoke"), "unknown experiment 'x'"),
         (lambda: experiments.load("training", "papr"), "unknown scale 'papr': choose one of smoke, lite, paper"),
         (lambda: experiments.run("training", "big"), "unknown scale 'big'"),

@@ -267,17 +267,19 @@ def test_processes_that_start_together_all_get_the_file(home, tmp_path):
 
 def polarity(clause: list[str]) -> int:
     """Meaning of a clause of the made corpus, worked out from its words alone."""
-    good = sum(word in corpus.LEXICON[1] for word in clause) - sum(word in corpus.LEXICON[0] for word in clause)
+    good = sum(word in corpus.GRAMMAR["good"] for word in clause) - sum(
+        word in corpus.GRAMMAR["bad"] for word in clause
+    )
     return int((good > 0) != bool({"not", "never", "hardly"} & set(clause)))
 
 
 def test_the_made_corpus_means_what_its_grammar_says():
     made = corpus.made()
     seen = [" ".join(sentence) for part, _ in made.values() for sentence in part]
-    assert len(set(seen)) == len(seen) == sum(corpus.SIZES.values())
+    assert len(set(seen)) == len(seen) == sum(corpus.GRAMMAR["sizes"].values())
     turned = 0
     for split, (sentences, labels) in made.items():
-        assert len(sentences) == corpus.SIZES[split] and abs(labels.mean() - 0.5) < 0.06
+        assert len(sentences) == corpus.GRAMMAR["sizes"][split] and abs(labels.mean() - 0.5) < 0.06
         for sentence, label in zip(sentences, labels):
             mark = "but" if "but" in sentence else "," if sentence[0] == "although" else None
             first, last = (

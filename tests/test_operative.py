@@ -46,7 +46,7 @@ def test_global_columns_are_the_best_approximation_weighted_by_activity():
         torch.testing.assert_close(missed, s[k:].square().sum(), atol=1e-12, rtol=1e-9)
         for kind in ("high-variance", "rows", "rates", "random"):
             Q, _ = operative.dimensions(W, X, kind)
-            other = operative.keep(W, Q[:, :k], operative.is_rows(kind))
+            other = operative.keep(W, Q[:, :k], kind in operative.INPUT_SIDE)
             assert ((W - other) @ R).square().sum() >= missed - 1e-9
         best = operative.keep(W, operative.dimensions(W, X, "high-variance")[0][:, :k])
         assert (W - best).norm() <= (W - operative.keep(W, U[:, :k])).norm() + 1e-12
@@ -57,7 +57,7 @@ def test_all_directions_give_the_network_back(kind):
     W, X = pair()
     Q, _ = operative.dimensions(W, X, kind)
     torch.testing.assert_close(Q.mT @ Q, torch.eye(20).double())
-    torch.testing.assert_close(operative.reduced(W, Q, [20], operative.is_rows(kind))[0], W)
+    torch.testing.assert_close(operative.reduced(W, Q, [20], kind in operative.INPUT_SIDE)[0], W)
     assert not operative.reduced(W, Q, [0])[0].any()
 
 

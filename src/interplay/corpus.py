@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import requests
+import yaml
 
 from .seeds import seed
 
@@ -149,13 +150,7 @@ def word_vectors(words: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
     return found * (GLOVE_NORM / norm), has, "skip-gram of film reviews 100d"
 
 
-GOOD = "wonderful moving funny clever warm bright honest gripping graceful tender fresh lively"
-BAD = "dull clumsy boring bleak hollow tired messy shallow lifeless cold stale tedious"
-LEXICON = {1: GOOD.split(" "), 0: BAD.split(" ")}
-SUBJECTS = ["the film", "the story", "its plot", "the cast", "her acting", "this comedy", "the script", "the music"]
-DEGREES = ["", "", "very", "rather", "really", "quite"]
-NEGATIONS = ["is not", "is never", "is hardly"]
-SIZES = {"train": 3000, "validation": 400, "test": 400}
+GRAMMAR = yaml.safe_load(Path(__file__).with_name("grammar.yaml").read_text("utf-8"))
 
 
 def made() -> Corpus:
@@ -166,13 +161,13 @@ def made() -> Corpus:
     """
     rng = np.random.RandomState(np.random.MT19937(seed("made corpus")))
 
-    def pick(options):
-        return options[rng.randint(len(options))]
+    def pick(what):
+        return GRAMMAR[what][rng.randint(len(GRAMMAR[what]))]
 
     def clause(label: int) -> list[str]:
         turned = rng.rand() < 0.4
-        verb = pick(NEGATIONS) if turned else "is"
-        return f"{pick(SUBJECTS)} {verb} {pick(DEGREES)} {pick(LEXICON[label ^ turned])}".split()
+        verb = pick("negations") if turned else "is"
+        return f"{pick('subjects')} {verb} {pick('degrees')} {pick('good' if label ^ turned else 'bad')}".split()
 
     def sentence(label: int) -> list[str]:
         form = rng.randint(3)
@@ -180,13 +175,13 @@ def made() -> Corpus:
         return [*(["although"] * (form == 2)), *first, *([[], ["but"], [","]][form]), *clause(label), "."]
 
     seen: dict[str, int] = {}
-    while len(seen) < sum(SIZES.values()):
+    while len(seen) < sum(GRAMMAR["sizes"].values()):
         label = rng.randint(2)
         seen[" ".join(sentence(label))] = label
     texts, labels = iter(seen), iter(seen.values())
     return {
         split: ([text.split() for text in islice(texts, size)], np.array([*islice(labels, size)], np.float32))
-        for split, size in SIZES.items()
+        for split, size in GRAMMAR["sizes"].items()
     }
 
 

@@ -16,6 +16,7 @@ from . import edge, lowrank, rnn
 LOCAL = 30  # row dimensions of a state
 NOTHING = 1e-8  # an effect below this, of the largest, ends the list of local dimensions
 KINDS = ("columns", "rows", "rates", "high-variance", "random")
+INPUT_SIDE = ("rows", "rates")  # of W, where directions of these kinds act
 
 
 def _double(W: Tensor, states: Tensor, rates: bool) -> tuple[Tensor, Tensor]:
@@ -135,11 +136,6 @@ def reduced(W: Tensor, directions: Tensor, ranks: list[int], rows: bool = False)
     """W kept to its first k directions, for every k: (k, N, N).  Raises ValueError for a k outside 0..N."""
     ranks = [edge.number("k", k, 0, len(W), whole=True) for k in edge.several(ranks)]
     return torch.stack([keep(W, directions[:, :k], rows) for k in ranks])
-
-
-def is_rows(kind: str) -> bool:
-    """Whether directions of this kind act on the input side of W."""
-    return kind in ("rows", "rates")
 
 
 def participation(variances: Tensor) -> float:

@@ -110,11 +110,6 @@ def _activations(pathway: Pathway, phi: str) -> list[Tensor]:
     return list(accumulate(pathway, lambda a, W: PHI[phi](a @ W.mT), initial=items.expand(len(pathway[0]), -1, -1)))
 
 
-def effective(pathways: list[Pathway], phi: str = "linear") -> Tensor:
-    """Effective maps (network, pathway, out, in)."""
-    return torch.stack([_activations(pathway, phi)[-1].mT for pathway in pathways], 1)
-
-
 def check(pathways: list[Pathway], goal: Tensor) -> None:
     """Raise ValueError unless there are pathways, of one dtype, and widths fit, from input to output of the goal."""
     edge.number("number of pathways", len(pathways), 1)

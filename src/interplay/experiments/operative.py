@@ -225,7 +225,7 @@ def cuts(unit: dict, W, states, drawing: torch.Generator, costs, distance) -> di
     norm = torch.linalg.matrix_norm
     for kind in unit["kinds"]:
         Q, values = operative.dimensions(W, states, kind, drawing, unit["local"])
-        Wk = operative.reduced(exact, Q, unit["ranks"], operative.is_rows(kind))
+        Wk = operative.reduced(exact, Q, unit["ranks"], kind in operative.INPUT_SIDE)
         missed = {
             "missed_drive": norm((exact - Wk) @ rates) / norm(exact @ rates),
             "missed_W": norm(exact - Wk) / norm(W),

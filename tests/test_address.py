@@ -236,7 +236,7 @@ def test_the_first_cell_survives_a_failed_install(tmp_path):
     commit = address.git(ROOT, "rev-parse", "HEAD")
     allowed = tmp_path / "gitconfig"
     allowed.write_text("[uploadpack]\nallowFilter = true\nallowAnySHA1InWant = true\n[safe]\ndirectory = *\n")
-    cell = twins.first_cell(twins.BOOK / "low-rank-sweeps.md", Address("ada/fork", commit))
+    cell = twins.first_cell(twins.BOOK / "speed-and-norm.md", Address("ada/fork", commit))
     cell = cell.replace("https://github.com/ada/fork", f"file://{ROOT}")
     assert f"file://{ROOT}" in cell
     home = tmp_path / f"book-{commit[:12]}"
@@ -254,7 +254,7 @@ def test_the_first_cell_survives_a_failed_install(tmp_path):
     assert told.stdout.splitlines()[-1] == str(home / "src/interplay/__init__.py"), told.stderr
     assert not home.with_suffix(".part").exists()
     kept = {folder.name for folder in (home / "results/paper").iterdir()}
-    assert kept == {"training", "sweep", "recurrent", "recurrent-sweep", "sizes"}
+    assert kept == {"training", "sweep", "recurrent", "recurrent-sweep"}
     assert (home / "benchmarks").exists() and not (home / "notebooks").exists()
     packed = sum(file.stat().st_size for file in (home / ".git").rglob("*") if file.is_file())
     assert packed < 25e6, f"{packed / 1e6:.1f} MB were fetched"

@@ -82,7 +82,7 @@ def test_figures_have_numbers_and_say_how_many_samples():
         assert found and all(re.match(r"Fig\. \d+\.\d+", number) for number in found), chapter
 
 
-MOVING = {"acceleration": 27, "low-rank-sweeps": 4, "multiple-pathways": 12}  # page: frames, or networks that play
+MOVING = {"acceleration": 27, "multiple-pathways": 12, "spectrum": 4}  # page: frames, or networks that play
 
 
 def frames(chapter):
@@ -141,7 +141,7 @@ def test_the_explorer_shows_what_the_flow_of_the_whole_matrix_ends_with():
 
 def test_the_player_shows_the_spectra_that_were_kept():
     kept = archive.combine([experiments.load("training", present=False), experiments.load("sweep", present=False)])
-    for row in frames("low-rank-sweeps")[0]:
+    for row in frames("spectrum")[0]:
         name, g = row["network"].split(", g = ")
         one = kept.isel(N=0).sel(task=name, g=float(g), sample=0).dropna("snapshot", subset=["snapshot_epoch"])
         clouds = one.course_eigenvalues.transpose("snapshot", "mode", "part").values

@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 export TQDM_DISABLE ?= 1
+unexport PYTHONDONTWRITEBYTECODE  # what is imported is compiled once, not by every process
 
 .PHONY: .venv/ready book chapter test check torture paper bench lab serve colab lint clean
 .DELETE_ON_ERROR:

@@ -17,6 +17,7 @@ import twins
 import yaml
 from address import Address
 from bs4 import BeautifulSoup
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 FORK = Address("ada/fork", "0123456789abcdef0123456789abcdef01234567")
@@ -24,9 +25,19 @@ DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The pages as Sphinx makes them of the chapters, nothing executed: a dot stands for every picture."""
-    folder = tmp_path_factory.mktemp("site")
+def site(tmp_path_factory, worker_id):
+    """The pages as Sphinx makes them of the chapters; the first process that asks makes them for all."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "pages"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made").exists():
+            make(folder)
+            (folder / "made").touch()
+    return folder / "_build/html/book"
+
+
+def make(folder):
+    """The site, nothing executed: a dot stands for every picture."""
     shutil.copytree(ROOT / "book", folder / "book")
     for name in ("_toc.yml", "CITATION.cff"):
         shutil.copy(ROOT / name, folder)
@@ -46,7 +57,6 @@ def site(tmp_path_factory):
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "-q", "-n", "-W", "--keep-going"]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
-    return folder / "_build/html/book"
 
 
 @pytest.fixture(scope="module", params=twins.chapters(), ids=lambda chapter: chapter.stem)

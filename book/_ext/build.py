@@ -17,10 +17,6 @@ import runs
 import twins
 import yaml
 from filelock import FileLock, Timeout
-from jupyter_book.sphinx import build_sphinx
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
-from sphinx.util.console import nocolor
 
 ROOT = runs.ROOT
 SITES = {"paper": "html", "lite": "lite-site", "smoke": "test-site"}
@@ -28,6 +24,9 @@ SITES = {"paper": "html", "lite": "lite-site", "smoke": "test-site"}
 
 def configuration(work: Path, scale: str) -> tuple[Path, list[str]]:
     """The book's configuration for a build in `work`, with all current runs in its cache; chapters without a run."""
+    from jupyter_cache import get_cache  # here and below: what executes chapters, in processes of its own, needs none
+    from jupyter_cache.base import CacheBundleIn
+
     cache, without = get_cache(str(work / "cache")), []
     for source in twins.chapters():
         if run := runs.kept(source, scale):
@@ -44,6 +43,9 @@ def configuration(work: Path, scale: str) -> tuple[Path, list[str]]:
 
 def draw(scale: str, work: Path, page: Path | None = None) -> list[str]:
     """The pages, or one of them, into `work`/html; what Sphinx found wrong."""
+    from jupyter_book.sphinx import build_sphinx
+    from sphinx.util.console import nocolor
+
     config, without = configuration(work, scale)
     nocolor()
     print("drawing the pages", flush=True)

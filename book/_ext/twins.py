@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 BOOK, TWINS = ROOT / "book", ROOT / "notebooks"
 RESULTS = ROOT / "results" / "paper"
 FIRST_CELL = (Path(__file__).parent / "first_cell.py").read_text("utf-8")
+GAIN = {"training"}  # from a GPU: what others train live is too small for one
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 
@@ -117,8 +118,7 @@ def twin(chapter: Path, where: Address | None = None) -> nbformat.NotebookNode:
     notebook = nbformat.v4.new_notebook(cells=cells)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = {"colab": {"collapsed_sections": folded, "provenance": []}, "kernelspec": kernel}
-    # What gains from a GPU; the examples of the helpers take seconds without one.
-    if "rnn.train(" in code(chapter) and "rnn.device()" in code(chapter) and chapter.stem != "api":
+    if page in GAIN:
         notebook.metadata["accelerator"] = "GPU"
     return notebook
 

@@ -59,6 +59,13 @@ def test_package_is_thin():
     lines = {file: len(file.read_text().splitlines()) for file in (ROOT / "src").rglob("*.py")}
     assert sum(lines.values()) <= LINES_OF_SRC
     assert max(lines.values()) <= 300, max(lines, key=lines.get)
+    functions = {
+        f"{file.name}: {node.name}": node.end_lineno - node.lineno + 1
+        for file in lines
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert max(functions.values()) <= 50, max(functions, key=functions.get)
 
 
 def test_arrows_run_down():

@@ -1,6 +1,7 @@
 """The engine: grids of units, resume after real kills, executors, status; and the trained networks it keeps."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import random
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
+import h5py
 import numpy as np
 import psutil
 import pytest
@@ -135,6 +137,14 @@ def test_paper_scale_is_the_grid_of_the_paper():
     }
     assert len(networks) == len(wanted)
     assert set(networks) == wanted
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_what_is_kept_was_made_with_the_settings_of_its_unit(name):
+    units = {unit["unit"]: unit for unit in experiments.experiment(name).units("paper")}
+    for file in (ROOT / "results/paper" / name).glob("*.nc"):
+        with h5py.File(file) as kept:
+            assert json.loads(kept.attrs["settings"]) == json.loads(json.dumps(units[file.stem])), file
 
 
 computed = experiments.compute

@@ -9,6 +9,7 @@ import torch
 
 from interplay import pathways
 from interplay.experiments import experiment, idealised
+from interplay.experiments import pathways as runs
 
 M = pathways.target()
 
@@ -192,3 +193,13 @@ def test_an_idealised_start_differs_from_the_model_in_one_thing():
         assert (mixed > 1e-4) == (start == "modes mixed")
         assert ((norms - 0.1**0.5).abs().max() > 1e-3) == (start == "norms as drawn")
         assert torch.equal(made[1], drawn[1])
+
+
+def test_half_times_are_the_first_records_at_which_both_pathways_together_hold_half():
+    s, shares = pathways.modes()[1], torch.tensor([[0.0, 0.3, 0.6, 0.4], [0.0, 0.1, 0.0, 0.2]])  # pathway, record
+    K = shares.double().T[:, :, None, None] * torch.diag(s)
+    K[..., 2, 2] = 0
+    found = runs.halves(K, every=10)
+    assert found.isnan().tolist() == [mode == 2 for mode in range(8)]
+    assert found[~found.isnan()].unique().tolist() == [20.0]
+    assert runs.halves(K[1:], every=10)[0] == 10.0

@@ -163,6 +163,7 @@ def test_a_network_that_diverges_is_named_and_leaves_the_others_alone():
     assert torch.equal(torn.weights.W[[0, 2]], calm.weights.W[[0, 2]])
     assert torch.equal(torn.loss[:, [0, 2]], calm.loss[:, [0, 2]])
     assert torch.isfinite(torn.loss[: torn.diverged["romo g=0.9 sample 1"]]).all()
+    assert torch.isfinite(torn.weights.W).all()  # the last of the one that is lost
 
 
 GROWTH = """

@@ -29,8 +29,8 @@ def changed() -> set[Path]:
 
 @cache
 def imports(file: Path) -> frozenset[Path]:
-    """Files of this checkout that a Python file imports or names in a string; all in its folder of a lazy package."""
-    rooms, found = [ROOT / room for room in ROOMS], set()
+    """Files of this checkout that a Python file imports, reads or names; all in its folder of a lazy package."""
+    rooms, found = [ROOT / room for room in ROOMS], {file.with_suffix(".yaml")}  # a table beside its module
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             wanted = [(room, alias.name) for room in rooms for alias in node.names]
@@ -40,8 +40,8 @@ def imports(file: Path) -> frozenset[Path]:
             wanted = [(room, name) for room in below for name in (module, *(module + a.name for a in node.names))]
         else:
             wanted = []
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith((".py", ".yaml")):
-                found.add(ROOT / node.value)
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            found |= {room / text for room in (ROOT, file.parent) if text.endswith((".py", ".yaml", ".json"))}
         for room, name in wanted:
             path = room.joinpath(*filter(None, name.split(".")))
             found |= {path.with_name(f"{path.name}.py"), path / "__init__.py"}

@@ -5,6 +5,7 @@ data/pretrained_networks; address and checksum stand in homes.txt.
 """
 
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -45,9 +46,8 @@ def read(path: Path, task: str, number: int) -> xr.Dataset:
     held = {}
     try:
         with h5py.File(path) as file:
-            for stage, (there, (name, dims, shape)) in (
-                (s, part) for s in ("init", "final") for part in stored.items()
-            ):
+            for stage, there in product(("init", "final"), stored):
+                name, dims, shape = stored[there]
                 values = file[f"NetNr{number}/{stage}/{there}"][:]
                 if values.shape != shape:
                     raise DataError(f"{there} of network {number} in {path} is {values.shape}, not {shape}")

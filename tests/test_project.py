@@ -173,7 +173,7 @@ def test_twin_is_in_step_and_plain(chapter):
 
 
 def test_a_twin_executes_first_cell_included():
-    notebook = nbformat.read(twins.TWINS / "claims.ipynb", 4)
+    notebook = nbformat.read(twins.TWINS / "tasks.ipynb", 4)
     notebook.cells[0].source = notebook.cells[0].source.replace('SCALE = "paper"', 'SCALE = "smoke"')
     NotebookClient(notebook, timeout=120).execute()
     assert notebook.cells[0].outputs[0].text.startswith("Scale smoke; results are read")

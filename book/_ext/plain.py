@@ -15,6 +15,7 @@ import yaml
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
+from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
@@ -64,11 +65,10 @@ def titles() -> dict[str, str]:
 def citations() -> dict[str, tuple[str, str]]:
     """Key of the bibliography -> authors and year."""
     found = {}
-    for key, body in re.findall(r"@\w+\{(\w+),(.*)", (BOOK / "references.bib").read_text("utf-8")):
-        authors = re.search(r"author=\{(.*?)\}, title", body)[1].split(" and ")
-        names = [re.sub(r"[{}\\\"']", "", author.split(",")[0]) for author in authors]
+    for key, entry in parse_file(BOOK / "references.bib").entries.items():
+        names = [" ".join(map(str, one.rich_prelast_names + one.rich_last_names)) for one in entry.persons["author"]]
         shown = names[0] + (" et al." if len(names) > 2 else f" and {names[1]}" if len(names) == 2 else "")
-        found[key] = shown, re.search(r"year=.(\d{4})", body)[1]
+        found[key] = shown, entry.fields["year"]
     return found
 
 
@@ -184,12 +184,10 @@ def plain(text: str, link: Callable[[str, str], str]) -> list[str]:
             said = f"{anchor(label)}**{shown}.** {block.argument}\n\n{table(block)}"
         elif block.name == "exercise":
             inside = "\n\n".join(plain(said, link))
-            cells.append(f"### {shown} ({block.argument})\n{anchor(label)}\n\n{inside}")
-            cells.append("")
+            cells += [f"### {shown} ({block.argument})\n{anchor(label)}\n\n{inside}", ""]
             continue
         elif block.name == "solution-start":
-            cells.append(f"#### Solution to {places()[block.argument].shown}")
-            cells.append("")
+            cells += [f"#### Solution to {places()[block.argument].shown}", ""]
             continue
         elif block.name in ("solution-end", "bibliography", "tableofcontents"):
             cells.append("")

@@ -29,11 +29,6 @@ def chapters() -> list[Path]:
     return [md for md in sorted(BOOK.glob("*.md")) if "format_name: myst" in md.read_text("utf-8").split("\n---", 1)[0]]
 
 
-def code(chapter: Path) -> str:
-    """All code of a chapter."""
-    return "\n".join(cell.source for cell in plain.notebook(chapter.stem).cells if cell.cell_type == "code")
-
-
 def link(here: str, where: Address | None, page: str, label: str) -> str:
     """What opens a place: in this notebook, in a page's twin, or on the page itself where it has none."""
     if page == here:
@@ -46,7 +41,8 @@ def link(here: str, where: Address | None, page: str, label: str) -> str:
 
 def reads(chapter: Path) -> list[str]:
     """Folders of kept results that a chapter may open, named in its code or implied by it."""
-    nodes = list(ast.walk(ast.parse(code(chapter))))
+    code = "\n".join(cell.source for cell in plain.notebook(chapter.stem).cells if cell.cell_type == "code")
+    nodes = list(ast.walk(ast.parse(code)))
     said = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     used = {node.id for node in nodes if isinstance(node, ast.Name)} | {
         node.attr for node in nodes if isinstance(node, ast.Attribute)
@@ -104,8 +100,9 @@ def twin(chapter: Path, where: Address | None = None) -> nbformat.NotebookNode:
     """The notebook of a chapter, always the same for the same chapter and address."""
     page, head = chapter.stem, []
     if where:
-        text = f"[Read this chapter with its results]({where.site}book/{page}.html)"
-        head.append(nbformat.v4.new_markdown_cell(text))
+        head.append(
+            nbformat.v4.new_markdown_cell(f"[Read this chapter with its results]({where.site}book/{page}.html)")
+        )
     head.append(nbformat.v4.new_code_cell(first_cell(chapter, where), metadata={"cellView": "form"}))
     cells, folded = head + body(page, where), []
     for n, cell in enumerate(cells):
@@ -115,22 +112,20 @@ def twin(chapter: Path, where: Address | None = None) -> nbformat.NotebookNode:
         if cell.source.startswith("#### Solution"):
             folded.append(cell["id"])
             cell.metadata["jp-MarkdownHeadingCollapsed"] = True
-    notebook = nbformat.v4.new_notebook(cells=cells)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = {"colab": {"collapsed_sections": folded, "provenance": []}, "kernelspec": kernel}
-    if page in GAIN:
-        notebook.metadata["accelerator"] = "GPU"
-    return notebook
+    metadata = {"colab": {"collapsed_sections": folded, "provenance": []}, "kernelspec": kernel}
+    metadata |= {"accelerator": "GPU"} if page in GAIN else {}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
 def main() -> None:
     """Writes the twins to notebooks/; with --publish to another folder, the address filled in."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--publish", type=Path, metavar="FOLDER")
-    folder, where = parser.parse_args().publish, None
-    if folder and not (where := address.find()):
+    publish, where = parser.parse_args().publish, None
+    if publish and not (where := address.find()):
         parser.error("there is nowhere to publish to: GITHUB_REPOSITORY is not set and `origin` is not on GitHub")
-    folder = folder or TWINS
+    folder = publish or TWINS
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.ipynb"):
         old.unlink()

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import jupytext
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ from torch.utils._pytree import tree_map
 
 from interplay import experiments, operative, pathways, rnn, tasks
 from interplay.seeds import generator, seed
+from interplay.tasks import base
 
 ROOT = Path(__file__).parents[1]
 # Draws are made here, so that a GPU shows the networks of the page; what is kept chooses its device itself.
@@ -148,7 +150,7 @@ def test_what_a_chapter_computes_live_is_on_a_second_device(chapter, monkeypatch
     monkeypatch.setattr(experiments, "fetch", at_home(experiments.fetch))
     for module, name in ((rnn, "train"), (rnn, "simulate"), (pathways, "train")):
         monkeypatch.setattr(module, name, carried(getattr(module, name)))
-    with second_device():
+    with second_device(), patch.dict(base.TASKS):  # which a page's own task joins
         for n in needed(cells):
             exec(compile(cells[n], f"{chapter.name}, code cell {n + 1}", "exec"), space)
     plt.close("all")

@@ -240,6 +240,8 @@ def test_matrices_of_lstms_and_of_low_rank_adapters_are_cut_too(shape):
         ValueError, match=f"rank is {full + 1}, but must be a whole number and at least 0 and at most {full}"
     ):
         lowrank.factors(x, full + 1)
+    with pytest.raises(ValueError, match=f"rank is {full + 1}, but must be"):
+        lowrank.loss_against_rank(0 * x, x, [0, full + 1], lambda W: pytest.fail("evaluated in vain"))
 
 
 @pytest.mark.parametrize("dt", [20, -1, 0, np.nan, "0.5", 1.5])
@@ -301,6 +303,7 @@ def test_numbers_of_numpy_and_torch_are_numbers(lr):
         rnn.initialise(np.array([0.5]), np.int64(4), 1, 1, [seed(1)]).W, rnn.initialise([0.5], 4, 1, 1, [seed(1)]).W
     )
     assert rnn.device(torch.device("cpu")) == rnn.device("cpu") == torch.device("cpu")
+    assert rnn.device() == torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_seeds_hold_what_they_say():
@@ -310,6 +313,14 @@ def test_seeds_hold_what_they_say():
     assert stream("w", 0.3) == stream("w", np.float64(0.3)) != stream("w", 0.1 * 3)
     assert stream("w") == stream("w", "") != stream("", "w")
     assert stream("w", 3) == stream("w", 3.0) == stream("w", np.int64(3))
+
+
+def test_streams_are_those_that_kept_networks_were_drawn_from():
+    assert seed("weights", "romo", 256, 0.9, 3).entropy == [449999704, 2930201141, 3608065226, 2401811878, 4105354075]
+    assert generator("weights", "romo", 256, 0.9, 3).initial_seed() == 7012226769653837650
+    assert (
+        rnn.train.__name__ == "train" and "Gradient descent" in rnn.train.__doc__
+    )  # what a guard wraps is shown as it is
 
 
 def test_defaults_of_pathways_fit_each_other():

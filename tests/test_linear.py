@@ -122,6 +122,14 @@ def test_the_small_target_limit_has_its_laws():
     np.testing.assert_allclose(theory.shuffle_law(g), g**4 * (2 - g**2) ** 2, atol=1e-15)
 
 
+@pytest.mark.parametrize("g", [0.0, 0.3, 0.5])
+def test_series_begin_as_the_limit_of_small_targets(g):
+    tau, tiny = 0.02 * (1 - g**2) ** 2, 1e-4
+    z, first, _ = theory.small_target(tau, g, tiny)
+    assert theory.output_series(tau, g, tiny) == pytest.approx(z, rel=1e-6)
+    assert theory.first_value_series(tau, g, tiny) == pytest.approx(first, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("act", "says"),
     [
@@ -137,6 +145,10 @@ def test_the_small_target_limit_has_its_laws():
         (
             lambda: linear.descend(linear.reduce(*runs.draw(0.5, 20, 0)), 0.0, 0.01, 5),
             "target z-hat is 0.0, but must be finite and above 0",
+        ),
+        (
+            lambda: linear.descend(linear.reduce(*runs.draw(0.5, 20, 0)), 1.0, 0.01, 0),
+            "number of epochs is 0, but must be a whole number and at least 1",
         ),
         (
             lambda: linear.descend(linear.reduce(*runs.draw(0.5, 20, 0)), 1.0, -0.01, 5),

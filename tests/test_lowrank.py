@@ -93,6 +93,7 @@ def test_functional_rank_is_the_rank_from_which_on_the_loss_stays_below_or_the_f
         ([0, 1], "number of ranks for 5 losses is 2"),
         ([1, 2, 3, 4, 5], "must start at 0"),
         ([0, 2, 1, 3, 4], "and rise"),
+        ([0, 1, 1, 3, 4], "and rise"),
     ],
 )
 def test_ranks_that_do_not_fit_their_losses_are_named(ranks, says):

@@ -111,6 +111,16 @@ def test_variance_counts():
     assert operative.enough(torch.tensor([5.0, 4, 1]), 0.91) == 3
 
 
+def test_fewer_states_than_units_give_as_many_directions_the_rest_of_no_weight():
+    W, X = pair(20, 12)
+    U, s = operative.pooled(*operative.local_columns(W, X))
+    assert U.shape == (20, 20) and s.shape == (20,) and not s[12:].any() and s[11] > 0
+    torch.testing.assert_close(U.mT @ U, torch.eye(20, dtype=torch.float64))
+    kept = operative.reduced(W, U, [3, 20])  # columns, unless rows are asked for
+    torch.testing.assert_close(kept[0], U[:, :3] @ U[:, :3].mT @ W)
+    torch.testing.assert_close(kept[1], W)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

@@ -51,6 +51,12 @@ def test_steps_equal_those_of_autograd(phi, depths):
     assert before[0][0] is not ours.pathways[0][0] and ours.maps.shape == (6, 2, len(depths), 15, 8)
 
 
+def test_the_cosine_is_that_of_the_first_two_maps_as_vectors():
+    maps = torch.randn(4, 3, 15, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    a, b = maps[:, 0].flatten(1), maps[:, 1].flatten(1)
+    torch.testing.assert_close(pathways.cosine(maps), (a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1))
+
+
 def test_networks_of_an_ensemble_do_not_touch_each_other():
     together = pathways.train(net((3, 3)), M, epochs=40).maps
     alone = pathways.train(net((3, 3), seeds=(2,)), M, epochs=40).maps

@@ -113,6 +113,15 @@ def test_a_run_that_did_not_do_what_it_should_is_not_kept(cell, said, tmp_path):
     assert not runs.place(source, "paper", tmp_path).exists()
 
 
+def test_a_chapter_that_is_executed_again_gives_the_same(tmp_path, monkeypatch):
+    write(tmp_path, {"requirements.lock": "", "book/one.md": chapter("One", PLOT)})
+    before = runs.execute(source := tmp_path / "book/one.md", "paper", root=tmp_path).nb.cells[1].outputs
+    assert "image/svg+xml" in before[0].data
+    for name, hostile in {"MPLBACKEND": "Agg", "HOME": "/dev/null", "LC_ALL": "tr_TR.UTF-8"}.items():
+        monkeypatch.setenv(name, hostile)
+    assert runs.execute(source, "paper", root=tmp_path).nb.cells[1].outputs == before
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
     """A book of two chapters, in a folder with spaces and letters that are not ASCII."""

@@ -172,6 +172,17 @@ def test_twin_is_in_step_and_plain(chapter):
     assert len(list(twins.TWINS.glob("*.ipynb"))) == len(twins.chapters())
 
 
+def test_the_workflow_says_what_is_there():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text())["jobs"]
+    said = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    verbs = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert {verb for command in said for verb in re.findall(r"^make (\S+)", command)} <= verbs
+    files = {name for command in said for name in re.findall(r"(?<!\S)(?:\.ci/|tests/|book\b|-e )\S*", command)}
+    assert {"tests/test_results.py", ".ci/run", ".ci/publish-twins", "book"} <= files
+    assert all((ROOT / name).exists() for name in files if not name.startswith("-e "))
+    assert {need for job in jobs.values() for need in job.get("needs", [])} <= jobs.keys()
+
+
 def test_a_twin_executes_first_cell_included():
     notebook = nbformat.read(twins.TWINS / "tasks.ipynb", 4)
     notebook.cells[0].source = notebook.cells[0].source.replace('SCALE = "paper"', 'SCALE = "smoke"')

@@ -29,7 +29,12 @@ from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 900  # seconds a cell
-FIGURES = 'c.InlineBackend.figure_formats = {"svg"}'  # the site's are drawn sharp at any size; a twin's stay PNG
+# The site's figures are drawn sharp at any size, and the same each time; a twin's stay PNG.
+FIGURES = """
+c.InlineBackend.figure_formats = {"svg"}
+c.InlineBackend.rc = {"svg.hashsalt": "book"}
+c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
+"""
 # Of the machine's variables these can change what a chapter prints or draws, or what its kernel loads.
 UNSAFE = re.compile(
     r"(PYTHON|IPYTHON|JUPYTER|MPL|MATPLOTLIB|INTERPLAY_(?!DATA$)|LC_|LANG|TZ$|TQDM|TORCH|OMP_|MKL_|NUMEXPR_|COLUMNS$|LINES$"

@@ -34,15 +34,13 @@ def of_task(unit: dict) -> dict[str, dict]:
 
 def measured_grid(scale: str) -> list[dict]:
     """Settings of every network to measure, those of its group among them."""
-    own = TABLE["operative-measures"]
-    return [
-        {name: group[name] for name in ("task", "N", "updates", "noise", "task_fields")}
-        | own["all"] | own[scale] | own[group["task"]]
-        | {"scale": scale, "sample": sample, "group": group, "ranks": ranks(group["N"])}
-        | {"sampling": own[scale]["sampling"][group["task"]]}
-        for group in EXPERIMENTS["operative-networks"].units(scale)
-        for sample in group["samples"]
-    ]  # fmt: skip
+    own, made = TABLE["operative-measures"], []
+    for group in EXPERIMENTS["operative-networks"].units(scale):
+        one = {name: group[name] for name in ("task", "N", "updates", "noise", "task_fields")} | own["all"] | own[scale]
+        one |= own[group["task"]] | {"scale": scale, "group": group, "sampling": one["sampling"][group["task"]]}
+        one |= {"ranks": [k for k in one["ranks"] if k <= group["N"]]}
+        made += [one | {"sample": sample} for sample in group["samples"]]
+    return made
 
 
 def authors_grid(scale: str) -> list[dict]:
@@ -110,12 +108,17 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
             step.step()
             decay.step()
             losses[-1] = losses[-1].detach()
-    dims = {"W0": ("unit", "unit_in"), "W": ("unit", "unit_in"), "M": ("unit", "channel_in")}
-    dims |= {"v": ("unit", "channel_out"), "h0": ("start", "unit")}
-    parts = zip(dims.items(), (W0, *(part.detach() for part in moving)), strict=True)
-    held = {name: (("sample", *own), part) for (name, own), part in parts}
-    return dataset(held | {"loss": (("update", "sample"), torch.stack(losses))}, {"task": unit["task"]},
-                   sample=unit["samples"])  # fmt: skip
+    dims = (
+        ("unit", "unit_in"),
+        ("unit", "unit_in"),
+        ("unit", "channel_in"),
+        ("unit", "channel_out"),
+        ("start", "unit"),
+    )
+    parts = zip(("W0", "W", "M", "v", "h0"), dims, (W0, *(part.detach() for part in moving)), strict=True)
+    held = {name: (("sample", *own), part) for name, own, part in parts}
+    held["loss"] = (("update", "sample"), torch.stack(losses))
+    return dataset(held, {"task": unit["task"]}, sample=unit["samples"])
 
 
 def network(data: xr.Dataset, task: str, sample: int, device="cpu") -> tuple[rnn.Weights, torch.Tensor]:
@@ -124,11 +127,6 @@ def network(data: xr.Dataset, task: str, sample: int, device="cpu") -> tuple[rnn
     cut = {"W": np.s_[:], "M": np.s_[:, : made.n_in], "v": np.s_[:, : made.n_out], "h0": np.s_[: starts(made)]}
     W, M, v, h0 = (torch.tensor(one[name].values[cut[name]][None], dtype=torch.float32, device=device) for name in cut)
     return rnn.Weights(W, M, v), h0
-
-
-def ranks(N: int) -> list[int]:
-    """Ranks to test: every one up to 40, every second to 60, then every fifth, and N."""
-    return sorted({*range(min(40, N) + 1), *range(40, min(60, N) + 1, 2), *range(60, N + 1, 5), N})
 
 
 def sampled_states(
@@ -211,10 +209,8 @@ def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[s
     coordinates = {"kind": unit["kinds"], "rank": unit["ranks"], "what": ["group", "choice"]}
     if isinstance(task, tasks.ContextIntegration):
         which = "subset_ranks" if "subset_ranks" in unit else "ranks"
-        data["subset_cost"] = (
-            ("subset", "tested", which[:-1]),
-            by_function(W, states, labels, drawn, unit[which], costs),
-        )
+        kept = by_function(W, states, labels, drawn, unit[which], costs)
+        data["subset_cost"] = (("subset", "tested", which[:-1]), kept)
         coordinates |= {"subset": list(SUBSETS), "tested": ["own", "other"], which[:-1]: unit[which]}
     return data, coordinates
 

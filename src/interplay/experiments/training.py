@@ -117,9 +117,8 @@ def measure(
     change = (after.W - before.W)[0]
 
     def evaluate(W: torch.Tensor) -> torch.Tensor:
-        weights = rnn.Weights(W, *(w.expand(len(W), -1, -1) for w in after[1:]))
-        inputs, targets, mask = (x.expand(-1, len(W), -1, -1) for x in trials)
-        return rnn.loss(rnn.simulate(weights, inputs, dt=dt, nonlinearity=unit["nonlinearity"])[0], targets, mask)
+        z, _ = rnn.simulate(after._replace(W=W), trials.inputs, dt=dt, nonlinearity=unit["nonlinearity"])
+        return rnn.loss(z, trials.targets, trials.mask)
 
     ranks, full = range(min(unit["ranks"], len(change) + 1)), float(evaluate(after.W)[0])
     found = {

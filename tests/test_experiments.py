@@ -519,16 +519,16 @@ def test_a_network_that_is_not_kept_is_not_trained_at_paper_scale_unless_asked(t
     with pytest.raises(archive.ArchiveError, match="is not there"):
         zoo.load(task, 0.9, 0, at="smoke", train=False)
     assert not trained and not (tmp_path / "none").exists()
-    for how in ({"at": "paper", "train": True}, {"at": "smoke"}):
+    for how in ({"at": "paper", "train": True}, {"at": "smoke"}, {"at": "lite"}):
         with pytest.raises(ZeroDivisionError):
             zoo.load(task, 0.9, 0, **how)
-    assert len(trained) == 2
+    assert len(trained) == 3
     path = experiments.path(*zoo.unit_of(task, 0.9, 0, "paper"), "paper")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half")
     with pytest.raises(archive.Damaged):
         zoo.load(task, 0.9, 0, at="paper")
-    assert path.exists() and len(trained) == 2
+    assert path.exists() and len(trained) == 3
 
 
 def test_index_lists_what_is_kept_with_its_measures(there, monkeypatch):

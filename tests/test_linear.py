@@ -142,6 +142,7 @@ def test_series_begin_as_the_limit_of_small_targets(g):
             "largest real part of an eigenvalue of W0 is 1.*, but must be finite and below 1",
         ),
         (lambda: linear.reduce(np.diag([1.5, 0, 0, 0]), np.ones(4), np.ones(4)), "eigenvalue of W0 is 1.5, but"),
+        (lambda: linear.reduce(np.diag([1.0, 0, 0, 0]), np.ones(4), np.ones(4)), "eigenvalue of W0 is 1.0, but"),
         (
             lambda: linear.descend(linear.reduce(*runs.draw(0.5, 20, 0)), 0.0, 0.01, 5),
             "target z-hat is 0.0, but must be finite and above 0",

@@ -284,11 +284,11 @@ def combine(parts: list[xr.Dataset]) -> xr.Dataset:
         coords={dim: list(x) if isinstance(next(iter(x)), str) else sorted(x) for dim, x in labels.items()}
     )
     for part in parts:
-        at = {dim: whole.get_index(dim).get_indexer(part[dim]) for dim in part.dims}
+        places = {dim: whole.get_index(dim).get_indexer(part[dim]) for dim in part.dims}
         for name, var in part.data_vars.items():
             if name not in whole:
                 text = var.dtype.kind in "OU"
                 fill, kind = ("", object) if text else (np.nan, np.result_type(var.dtype, np.float32))
                 whole[name] = (var.dims, np.full([whole.sizes[dim] for dim in var.dims], fill, kind))
-            whole[name].values[np.ix_(*(at[dim] for dim in var.dims))] = var.values
+            whole[name].values[np.ix_(*(places[dim] for dim in var.dims))] = var.values
     return whole

@@ -127,8 +127,8 @@ def dimensions(
         return pooled(r, torch.ones_like(r[:, 0]))
     if kind == "high-variance":
         return torch.linalg.svd(W)[:2]
-    at = generator.device if generator else W.device
-    drawn = torch.randn(W.shape, generator=generator, dtype=torch.float64, device=at).to(W.device)
+    place = generator.device if generator else W.device
+    drawn = torch.randn(W.shape, generator=generator, dtype=torch.float64, device=place).to(W.device)
     return torch.linalg.qr(drawn)[0], torch.ones_like(drawn[0])
 
 

@@ -118,8 +118,8 @@ class BackThroughTime(torch.autograd.Function):
             a = torch.addcmul((1 - dt) * a, ctx.slope(rates[:, k + 1]), back)
             kept.append(a)
         dh0 = (1 - dt) * a + dt * ctx.slope(rates[:, 0]) * (a @ W) if ctx.starts else None
-        at = torch.stack(kept[::-1], 1).flatten(1, 2).mT
-        dW, dM = (dt * at @ x.flatten(1, 2) for x in (rates[:, :-1], inputs.transpose(0, 1)))
+        adjoint = torch.stack(kept[::-1], 1).flatten(1, 2).mT
+        dW, dM = (dt * adjoint @ x.flatten(1, 2) for x in (rates[:, :-1], inputs.transpose(0, 1)))
         dv = rates[:, 1:].flatten(1, 2).mT @ dz.transpose(0, 1).flatten(1, 2)
         return dW, dM, dv, None, dh0.sum(1) if ctx.starts == 2 else dh0, None, None, None
 
@@ -138,9 +138,9 @@ def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple[Weights, Ten
         networks = max(networks, sizes.pop("network"))
         edge.one_of(f"dtype of {name} beside W", part.dtype, (parts["W"].dtype,))
     for name, part in parts.items():
-        at = axes[name].index("network")
-        edge.one_of(f"number of networks of {name}", part.shape[at], sorted({1, networks}))
-        parts[name] = part.expand(*part.shape[:at], networks, *part.shape[at + 1 :])
+        axis = axes[name].index("network")
+        edge.one_of(f"number of networks of {name}", part.shape[axis], sorted({1, networks}))
+        parts[name] = part.expand(*part.shape[:axis], networks, *part.shape[axis + 1 :])
     W, M, v, inputs, h0, noise = map(parts.get, AXES)
     return Weights(W, M, v), inputs, h0, noise
 

@@ -170,9 +170,9 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
     except KeyError:
         raise LabelError(f"{names} has no variable {variable!r}") from None
     for label, value in labels.items():
-        at = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit in units]
-        if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in at]:
-            known = ", ".join(map(str, at if label in whole.dims else whole.dims))
+        known_labels = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit in units]
+        if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in known_labels]:
+            known = ", ".join(map(str, known_labels if label in whole.dims else whole.dims))
             raise LabelError(f"{variable} of {names} has no {label} {missing[0]!r}: there is {known}")
         if label in whole.dims:
             whole = whole.sel({label: slice(value["from"], value["to"]) if isinstance(value, dict) else value})

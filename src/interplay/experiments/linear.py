@@ -152,32 +152,32 @@ def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], 
 def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
     """Figure 3 by back-propagation through T (float32, as the paper), and the same networks by the exact gradient."""
     epochs, g, target, leading, parts = (*(unit[name] for name in ("epochs", "g", "target", "leading")), [])
-    at = sorted({*range(0, epochs, unit["every"]), epochs - 1})
+    recorded = sorted({*range(0, epochs, unit["every"]), epochs - 1})
     for sample in unit["samples"]:  # one by one: a network of 1024 units stays in the cache, five do not
         one = unit | {"samples": [sample]}
-        done = train(one, ensemble(one, torch.float32, device), step_trial(1, unit["T"], target, unit["dt"]), at)
-        change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in at]).double()
+        done = train(one, ensemble(one, torch.float32, device), step_trial(1, unit["T"], target, unit["dt"]), recorded)
+        change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in recorded]).double()
         run = linear.descend(linear.reduce(*draw(g, unit["N"], sample)), target, unit["rate"], epochs)
         found = {
             "loss": (("epoch",), done.loss[:, 0]),
             "loss_exact": (("epoch",), run.loss),
             "values": (("snapshot", "rank"), torch.linalg.svdvals(change)[:, :leading]),
-            "values_exact": (("snapshot", "rank"), linear.singular_values(run.A[at])[:, :leading]),
+            "values_exact": (("snapshot", "rank"), linear.singular_values(run.A[recorded])[:, :leading]),
             # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
             "slowest": ((), torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()),
         }
-        parts.append(dataset(found, {"target": target, "g": g, "sample": sample}, snapshot=at))
+        parts.append(dataset(found, {"target": target, "g": g, "sample": sample}, snapshot=recorded))
     return archive.combine(parts)
 
 
 def followed(unit: dict, weights: rnn.Weights, trial: tuple, h0=None) -> tuple[rnn.Training, torch.Tensor, dict, dict]:
     """All samples trained at once: the training, W (sample, snapshot, N, N), loss and divergences, coordinates."""
-    at = list(range(0, unit["epochs"] + 1, unit["every"]))
-    done = train(unit, weights, trial, at, h0)
+    recorded = list(range(0, unit["epochs"] + 1, unit["every"]))
+    done = train(unit, weights, trial, recorded, h0)
     diverged = [float(done.diverged.get(sample, -1)) for sample in unit["samples"]]
     held = {"loss": (("sample", "epoch"), done.loss.T), "diverged": (("sample",), diverged)}
-    course = torch.stack([done.snapshots[epoch] for epoch in at], 1)
-    return done, course, held, {"sample": unit["samples"], "snapshot": at}
+    course = torch.stack([done.snapshots[epoch] for epoch in recorded], 1)
+    return done, course, held, {"sample": unit["samples"], "snapshot": recorded}
 
 
 def failure(unit: dict, device: torch.device) -> xr.Dataset:

@@ -140,8 +140,8 @@ def sampled_states(
     inputs = task.trials(unit["sampling"], [drawing]).inputs
     noise = unit_noise(task.n_steps, unit["sampling"], unit["N"], [drawing], unit["noise"])
     how = {"dt": task.dt, "h0": start(task, h0, inputs), "noise": noise}
-    at = [0, *range(unit["every"] - 1, task.n_steps, unit["every"])]
-    states = rnn.simulate(weights, inputs, **how, keep_states=True)[1][at, 0]
+    sampled = [0, *range(unit["every"] - 1, task.n_steps, unit["every"])]
+    states = rnn.simulate(weights, inputs, **how, keep_states=True)[1][sampled, 0]
     if isinstance(task, tasks.ContextIntegration):
         contexts, drift = (part[0] for part in drawn)
         chosen = {
@@ -153,7 +153,7 @@ def sampled_states(
         chosen = {j: drawn[0] == j for j in range(0, task.number, unit["frequencies_every"])}
         labels = [(j, 0) for j in chosen]
     means = torch.cat([states[:, some].mean(1) for some in chosen.values()])
-    return means, np.repeat(labels, len(at), 0)
+    return means, np.repeat(labels, len(sampled), 0)
 
 
 def measure(unit: dict, device: torch.device) -> xr.Dataset:

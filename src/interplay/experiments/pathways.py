@@ -67,11 +67,11 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
     goal = pathways.target(torch.float32).to(device)
     done = pathways.train(before, goal, **{name: unit[name] for name in ("lr", "epochs", "phi", "until")})
     K = pathways.in_modes(done.maps[:, 0].cpu().double())
-    at = np.unique(np.linspace(0, len(K) - 1, unit["records"]).round().astype(int))
+    recorded = np.unique(np.linspace(0, len(K) - 1, unit["records"]).round().astype(int))
     held = {
         "loss": (("epoch",), done.loss[:, 0].cpu()),
-        "record_epoch": (("record",), at.astype(float)),
-        "K": (("record", "pathway", "out", "in"), K[at].float()),
+        "record_epoch": (("record",), recorded.astype(float)),
+        "K": (("record", "pathway", "out", "in"), K[recorded].float()),
         "first": (("start", "pathway", "out", "in"), K[: unit["first"]].float()),
         "map": (("pathway", "attribute", "item"), done.maps[-1, 0].cpu()),
         "half_time": (("mode",), halves(K)),

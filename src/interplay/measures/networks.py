@@ -51,7 +51,7 @@ def spread_over_sizes(task: str, g: float, N: list[int]) -> Ratio:
     """Largest over smallest mean norm of dW among sizes N, less 1; the interval is that of these two sizes."""
     norms = np.sqrt((kept("training sizes", "values_change", task=task, g=g, N=N) ** 2).sum("mode", min_count=1))
     means = norms.mean("sample").values
-    ends = (norms.isel(N=int(at)).dropna("sample") for at in (means.argmax(), means.argmin()))
+    ends = (norms.isel(N=int(size)).dropna("sample") for size in (means.argmax(), means.argmin()))
     return Ratio(*ends, less=1.0)
 
 

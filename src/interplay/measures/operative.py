@@ -130,6 +130,6 @@ def error_at_rank(task: str, kind: str, rank: int, experiment: str = MEASURES) -
 
 def specificity(subset: list[str], rank: int, experiment: str = MEASURES) -> xr.DataArray:
     """Error on the other function's trials over that on the own, one function's columns kept; geometric mean of two."""
-    at = {"subset_rank" if experiment == AUTHORS else "rank": rank}
-    cost = kept(experiment, "subset_cost", task="context-integration", subset=subset, **at)
+    label = {"subset_rank" if experiment == AUTHORS else "rank": rank}
+    cost = kept(experiment, "subset_cost", task="context-integration", subset=subset, **label)
     return np.exp(np.log(cost.sel(tested="other") / cost.sel(tested="own")).mean("subset"))

@@ -75,10 +75,10 @@ def _equation_error(depth: int) -> np.ndarray:
     s = pathways.modes()[1]
     K = _of("K", depth).dropna("record", how="all").transpose("record", "pathway", "out", "in").values
     K = np.einsum("rpii->rpi", K)
-    at = _of("record_epoch", depth).dropna("record").values.astype(int)
+    epochs = _of("record_epoch", depth).dropna("record").values.astype(int)
     small = pathways.chain(torch.as_tensor(K[0].T.astype(float)), depth)
-    model = pathways.train(small, s[:, None, None], epochs=int(at[-1])).maps[..., 0, 0].numpy().transpose(0, 2, 1)
-    return (np.abs(model[np.minimum(at, len(model) - 1)] - K) / s.numpy()).max((0, 1))
+    model = pathways.train(small, s[:, None, None], epochs=int(epochs[-1])).maps[..., 0, 0].numpy().transpose(0, 2, 1)
+    return (np.abs(model[np.minimum(epochs, len(model) - 1)] - K) / s.numpy()).max((0, 1))
 
 
 def mode_equation_error(depth: int, modes: list[int]) -> np.ndarray:

@@ -322,6 +322,7 @@ def test_combine_puts_values_at_their_labels_and_nan_where_there_are_none():
     assert int(whole.loss.notnull().sum()) == 6
     assert archive.combine(parts[:1]).loss.dtype == np.float64
     assert archive.combine([parts[0].assign(loss=parts[0].loss.astype(np.float32))]).loss.dtype == np.float32
+    xr.testing.assert_identical(archive.combine([parts[0], *(one.transpose(..., "task") for one in parts[1:])]), whole)
     lonely = archive.combine([parts[0], parts[1].drop_vars("name")])
     assert lonely.name.values.tolist() == ["romo", ""]
 

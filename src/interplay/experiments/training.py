@@ -102,7 +102,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
             cloud = torch.view_as_real(lowrank.eigenvalues(course))
             found["course_eigenvalues"] = (("snapshot", "mode", "part"), (cloud * 4096).round() / 4096)
-        labels = {name: unit[name] for name in ("task", "N", "sample", "factor") if name in unit} | {"g": g}
+        labels = {name: unit[name] for name in ("task", "N", "g", "sample", "factor") if name in unit} | {"g": g}
         parts.append(dataset(found, labels, part=["real", "imaginary"]))
     whole = archive.combine(parts)
     for name in {"left", "right"} & set(whole):  # 16-bit numbers, and kept as such

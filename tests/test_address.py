@@ -175,6 +175,8 @@ def test_the_site_shows_buttons_only_with_an_address(tmp_path, slug):
     for link in ours["index"] | ours["glossary"]:
         assert link == twin or urlsplit(link).path in (f"/{slug}", f"/{slug}/issues/new"), link
     assert '<link rel="canonical" href="https://ada.github.io/my.fork/book/index.html"' in seen["index"]
+    listed = (tmp_path / "_build/html/sitemap.xml").read_text()
+    assert "book/glossary.html" in listed and "book/linear-theory.html" not in listed  # which leads on to others
 
 
 def test_published_twins_are_added_to_their_branch(tmp_path):

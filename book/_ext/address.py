@@ -81,7 +81,7 @@ def configure(config: dict, where: Address | None) -> dict:
 def found(sphinx: dict, site: str) -> dict:
     """Sphinx's settings with what search engines and previews of links need: a sitemap, pictures at full address."""
     previews = {"ogp_site_url": site, "ogp_social_cards": CARD, "sitemap_url_scheme": "{link}"}
-    previews["sitemap_excludes"] = [f"{name}.html" for name in sphinx["config"]["html_additional_pages"]]  # they lead on
+    previews["sitemap_excludes"] = [f"{name}.html" for name in sphinx["config"]["html_additional_pages"]]
     return sphinx | {
         "extra_extensions": [*sphinx["extra_extensions"], "sphinx_sitemap"],
         "config": sphinx["config"] | previews,

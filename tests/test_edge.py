@@ -306,6 +306,45 @@ def test_numbers_of_numpy_and_torch_are_numbers(lr):
     assert rnn.device() == torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def test_arrays_are_taken_in_place_of_tensors():
+    layers = [[M0.mT.repeat(1, 3, 4)[:, :, :8], torch.ones(2, 15, 6)], [torch.ones(2, 15, 8)]]
+    maps, inputs = torch.randn(4, 2, 15, 8, generator=torch.Generator().manual_seed(0)), PROBLEM[0]
+    calls = [
+        lambda f: lowrank.unpack(*map(f, lowrank.pack(W0, 3))),
+        lambda f: lowrank.loss_against_rank(f(W0), f(W0[[1, 0]]), [1, 2], lambda W: W.norm(dim=(2, 3))),
+        lambda f: operative.pooled(f(W0[0]), f(W0[1, 0].abs()))[1],
+        lambda f: operative.participation(f(W0[0, 0].abs())),
+        lambda f: operative.enough(f(W0[0, 0].abs()), 0.9),
+        lambda f: operative.outputs(
+            f(W0), rnn.Weights(*(f(w[:1]) for w in (W0, M0, V0))), f(inputs[:, :1]), 0.5, None, None
+        ),
+        lambda f: pathways.train([[f(W) for W in p] for p in layers], f(pathways.target()), epochs=2).loss,
+        lambda f: pathways.reduce([f(W) for W in layers[0]])[0],
+        lambda f: pathways.chain(f(PATHWAYS), 3)[0][0],
+        lambda f: pathways.in_modes(f(maps)),
+        lambda f: pathways.cosine(f(maps)),
+        lambda f: pathways.initialise(f(torch.tensor([2, 3])), 5, f(torch.tensor([1, 2])))[0][0],
+        lambda f: (
+            rnn.train(
+                rnn.Weights(*map(f, (W0, M0, V0))),
+                lambda _: map(f, PROBLEM),
+                epochs=2,
+                lr=0.1,
+                dt=f(torch.tensor(0.5)),
+                progress=False,
+            ).loss
+        ),
+        lambda f: bridge.inputs_of(torch.nn.RNN(2, 3, batch_first=True), f(inputs[0])),
+    ]
+    for call in calls:
+        plain = torch.as_tensor(call(lambda x: x))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            torch.testing.assert_close(torch.as_tensor(call(lambda x: x.numpy())), plain)
+            given_grad = torch.as_tensor(call(lambda x: torch.nn.Parameter(x, x.is_floating_point())))
+        torch.testing.assert_close(given_grad.detach(), plain)
+
+
 def test_seeds_hold_what_they_say():
     def stream(*labels):
         return tuple(seed(*labels).generate_state(2))

@@ -39,8 +39,8 @@ def inputs_of(module: nn.RNN | nn.RNNCell, x: Tensor) -> Tensor:
     x: (time, n_in) or (time, trial, n_in), or (trial, time, n_in) if the module has `batch_first`; steps of an RNNCell
     are stacked along time
     """
-    x = x[:, None] if x.dim() == 2 else x.transpose(0, 1) if getattr(_plain(module), "batch_first", False) else x
-    edge.shape("x", x, "time", "trial", "n_in", n_in=module.input_size)
+    x = x[:, None] if x.ndim == 2 else x.swapaxes(0, 1) if getattr(_plain(module), "batch_first", False) else x
+    x = edge.tensor("x", x, "time", "trial", "n_in", n_in=module.input_size)
     return (torch.nn.functional.pad(x, (0, 1), value=1.0) if module.bias else x)[:, None]
 
 

@@ -46,9 +46,14 @@ def one_of(name: str, value: Any, allowed: Collection) -> Any:
     return value
 
 
+def plain(value: Any) -> Tensor:
+    """A tensor, also of an array; where and as it is, whatever device is the default."""
+    return value if isinstance(value, Tensor) else torch.as_tensor(value)
+
+
 def tensor(name: str, value: Any, *axes: str, widen: bool = False, **known: int) -> Tensor:
     """A tensor of float32 or float64, also from an array, its axes as in `shape`; `widen` makes float32 of others."""
-    value = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    value = plain(value)
     value = value.float() if widen and value.dtype not in FLOATS and not value.is_complex() else value
     one_of(f"dtype of {name}", value.dtype, FLOATS)
     if axes:

@@ -33,7 +33,7 @@ class LedgerError(ValueError):
 class Entry(dict):
     """A mapping of a YAML file that knows where it stands."""
 
-    at = ""
+    place = ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,9 +41,9 @@ class _Loader(yaml.SafeLoader):
         names = [key.value for key, _ in node.value]
         self.flatten_mapping(node)
         entry = Entry(self.construct_mapping(node, deep=True))
-        entry.at = f"{node.start_mark.name}:{node.start_mark.line + 1}"
+        entry.place = f"{node.start_mark.name}:{node.start_mark.line + 1}"
         if len(set(names)) < len(names):
-            raise LedgerError(f"{entry.at}: a name stands here twice")
+            raise LedgerError(f"{entry.place}: a name stands here twice")
         return entry
 
 
@@ -61,7 +61,7 @@ def read(folder: Path = FOLDER) -> list[Entry]:
             raise LedgerError(f"{path}:{fault.problem_mark.line + 1}: {fault.problem}") from None
         for claim in _expand(whole, {}, {}):
             if claim["id"] in found:
-                raise LedgerError(f"{claim.at}: the id {claim['id']!r} is also that of {found[claim['id']].at}")
+                raise LedgerError(f"{claim.place}: the id {claim['id']!r} is also that of {found[claim['id']].place}")
             found[claim["id"]] = claim
     return list(found.values())
 
@@ -85,8 +85,8 @@ def _expand(entry: Entry, fields: dict, names: dict) -> Iterator[Entry]:
         try:
             claim = Entry(_fill(mine, here))
         except KeyError as fault:
-            raise LedgerError(f"{entry.at}: no `for` gives the name ${fault.args[0]}") from None
-        claim.at = entry.at
+            raise LedgerError(f"{entry.place}: no `for` gives the name ${fault.args[0]}") from None
+        claim.place = entry.place
         _check(claim)
         yield claim
 
@@ -106,20 +106,20 @@ def _check(claim: Entry) -> None:
     """Raise LedgerError, in one sentence, for what the schema, the measures or the site do not allow."""
     if fault := jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(dict(claim))):
         where = "".join(f"{part}: " for part in fault.path)
-        raise LedgerError(f"{claim.at}: {where}{fault.message}")
+        raise LedgerError(f"{claim.place}: {where}{fault.message}")
     ((name, labels),) = claim["measure"].items()
     if name not in MEASURES:
-        raise LedgerError(f"{claim.at}: unknown measure {name!r}: the page of claims lists those there are")
+        raise LedgerError(f"{claim.place}: unknown measure {name!r}: the page of claims lists those there are")
     try:
         inspect.signature(MEASURES[name]).bind(**labels)
     except TypeError as fault:
-        raise LedgerError(f"{claim.at}: {name}: {fault}") from None
+        raise LedgerError(f"{claim.place}: {name}: {fault}") from None
     if np.greater(*accepted(claim)):
-        raise LedgerError(f"{claim.at}: the range is upside down: {words(claim)}")
+        raise LedgerError(f"{claim.place}: the range is upside down: {words(claim)}")
     page, label = claim["figure"].split(".html#")
     chapter = CHECKOUT / "book" / f"{page}.md"
     if chapter.parent.exists() and not (chapter.exists() and label in chapter.read_text("utf-8")):
-        raise LedgerError(f"{claim.at}: the site has no figure {claim['figure']}")
+        raise LedgerError(f"{claim.place}: the site has no figure {claim['figure']}")
 
 
 def accepted(claim: dict) -> tuple[float, float]:
@@ -220,5 +220,5 @@ def rows(begin: str = "", folder: Path = FOLDER) -> list[dict]:
         except ArchiveError as fault:
             found.append(blank(claim) | {"reason": str(fault)})
         except LabelError as fault:
-            raise LedgerError(f"{claim.at}: {fault}") from None
+            raise LedgerError(f"{claim.place}: {fault}") from None
     return found

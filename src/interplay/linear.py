@@ -155,11 +155,6 @@ def flow(net: Network, target: float, tau: np.ndarray, tolerance: float = 1e-9) 
     return fixed_point(net, A)[0], A
 
 
-def singular_values(A: np.ndarray) -> np.ndarray:
-    """Singular values of the change, largest first: (..., k); those of A, since the bases are orthonormal."""
-    return np.linalg.svd(A, compute_uv=False)
-
-
 def change_eigenvalues(net: Network, A: np.ndarray) -> np.ndarray:
     """The eigenvalues of the change that may differ from 0: (..., k) complex, those of A right^T left."""
     return np.linalg.eigvals(A @ (np.swapaxes(net.right, -1, -2) @ net.left))

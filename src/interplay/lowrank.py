@@ -43,7 +43,7 @@ def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Te
     `change` is scale * left @ right^T, to its truncation and a rounding; the singular values are shared out evenly, so
     that one step of rounding serves all factors, and the many weak ones take few bits.  Errors as in `factors`.
     """
-    left, right = factors(torch.as_tensor(change).detach(), rank)
+    left, right = factors(edge.plain(change).detach(), rank)
     root = left.norm(dim=-2, keepdim=True).sqrt()
     halves = (left / root.clamp(min=torch.finfo(left.dtype).tiny), right * root)
     step = max(float(half.abs().max()) if rank else 0.0 for half in halves) / top or 1.0
@@ -52,6 +52,7 @@ def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Te
 
 def unpack(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
     """The change (..., N, N) of packed factors, in the precision of `scale`."""
+    left, right, scale = map(edge.plain, (left, right, scale))
     return scale * left.to(scale.dtype) @ right.to(scale.dtype).mT
 
 
@@ -70,6 +71,7 @@ def loss_against_rank(
     Raises ValueError for a rank below 0 or above N.
     """
     left, right = factors(change, min(np.shape(change)[-2:]))
+    before = edge.tensor("before", before, "...", "N", "M", widen=True)
     ranks = [edge.number("rank", rank, 0, left.shape[-1], whole=True) for rank in edge.several(ranks)]
     return evaluate(torch.stack([before + left[..., :rank] @ right[..., :rank].mT for rank in ranks]))
 
@@ -103,17 +105,17 @@ def smallest_rank(
     """
     if isinstance(good, xr.DataArray):
         return _along_rank(smallest_rank, good, first=first)
-    good = torch.as_tensor(good).bool()
+    good = edge.plain(good).bool()
     seen = good if first else good.flip(0).cummin(0).values.flip(0)
     labels = torch.tensor([*map(float, ranks)], dtype=torch.float64, device=good.device)  # a copy: may be read-only
     return torch.where(seen.any(0), labels[seen.to(torch.uint8).argmax(0)], torch.nan)
 
 
-def _along_rank(function: Callable, of: xr.DataArray, **kwargs) -> xr.DataArray:
-    def run(values):
-        return function(np.moveaxis(values, -1, 0), of["rank"].values, **kwargs).numpy()
-
-    return xr.apply_ufunc(run, of, input_core_dims=[["rank"]])
+def _along_rank(function: Callable, of: xr.DataArray, **how) -> xr.DataArray:
+    ranks = of["rank"].values
+    return xr.apply_ufunc(
+        lambda x: function(np.moveaxis(x, -1, 0), ranks, **how).numpy(), of, input_core_dims=[["rank"]]
+    )
 
 
 def shuffle(matrix: Tensor, generator: torch.Generator) -> Tensor:

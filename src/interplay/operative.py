@@ -96,7 +96,7 @@ def _strongest(M: Tensor, free: Tensor, r: Tensor) -> Tensor:
 
 def pooled(directions: Tensor, effects: Tensor) -> tuple[Tensor, Tensor]:
     """Global dimensions (N, N) and singular values (N,) of local ones (..., N), each weighted by its effect (...)."""
-    weighted = (directions * effects[..., None]).reshape(-1, directions.shape[-1])
+    weighted = (edge.plain(directions) * edge.plain(effects)[..., None]).reshape(-1, directions.shape[-1])
     U, s, _ = torch.linalg.svd(weighted.mT)
     return U, torch.nn.functional.pad(s, (0, len(U) - len(s)))
 
@@ -140,7 +140,7 @@ def reduced(W: Tensor, directions: Tensor, ranks: list[int], rows: bool = False)
 
 def participation(variances: Tensor) -> float:
     """Participation ratio (sum v)^2 / sum v^2 of variances: how many directions share them."""
-    return float(variances.sum() ** 2 / variances.square().sum())
+    return variances.sum().item() ** 2 / (variances**2).sum().item()
 
 
 def enough(variances: Tensor, share: float) -> int:
@@ -154,7 +154,9 @@ def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tens
 
     weights, inputs, h0 and noise are those of one network, with a network axis of length 1
     """
-    return rnn.simulate(weights._replace(W=W.to(weights.W.dtype)), inputs, dt=dt, h0=h0, noise=noise)[0]
+    return rnn.simulate(
+        weights._replace(W=edge.plain(W).to(edge.plain(weights.W).dtype)), inputs, dt=dt, h0=h0, noise=noise
+    )[0]
 
 
 @torch.no_grad()

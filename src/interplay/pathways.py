@@ -54,8 +54,8 @@ def modes(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
 
 def in_modes(maps: Tensor) -> Tensor:
     """K = U^T Omega V of effective maps (..., 15, 8): (..., 8, 8), one row and column a mode."""
-    U, _, V = (part.to(maps.device) for part in modes(maps.dtype))
-    return U.mT @ maps @ V
+    U, _, V = (part.to(edge.plain(maps)) for part in modes())
+    return U.mT @ edge.plain(maps) @ V
 
 
 def initialise(
@@ -97,7 +97,7 @@ def initialise(
 
     networks = []
     for seed in seeds:
-        stream = torch.Generator().manual_seed(seed)
+        stream = torch.Generator().manual_seed(edge.number("seed", seed, whole=True))
         for depth in earlier:
             draw(depth, stream), draw(depth, stream)
         networks.append([draw(depth, stream) for depth in depths])
@@ -144,13 +144,13 @@ def train(
     A network whose loss is no longer finite is named in a warning, and the others go on.
     Raises ValueError for widths that do not fit, an unknown nonlinearity, or numbers out of range.
     """
+    pathways = [[edge.plain(W).detach().clone() for W in pathway] for pathway in pathways]
     check(pathways, goal)
-    goal = torch.as_tensor(goal).to(pathways[0][0])
+    goal = edge.plain(goal).to(pathways[0][0])
     edge.one_of("nonlinearity", phi, PHI)
     edge.number("number of epochs", epochs, 1, whole=True)
     edge.number("every", every, 1, whole=True)
     edge.number("learning rate", lr, above=0)
-    pathways = [[W.detach().clone() for W in pathway] for pathway in pathways]
     losses, maps = [], []
     for epoch in range(epochs + 1):
         a = [_activations(pathway, phi) for pathway in pathways]
@@ -198,7 +198,7 @@ def reduce(pathway: Pathway, level: int = 0) -> Pathway:
     edge.number("level", level, 0, whole=True)
     reduced = []
     for layers in zip(*pathway, strict=True):  # of one network
-        A = [W.double().numpy(force=True) for W in layers]
+        A = [edge.plain(W).double().numpy(force=True) for W in layers]
         first, last = np.eye(A[0].shape[1]), np.eye(A[-1].shape[0])
         ahead = list(accumulate(A[:-1], lambda Q, W: W @ Q, initial=first))[1:]
         behind = list(accumulate(A[:0:-1], lambda Q, W: W.T @ Q, initial=last))[:0:-1]
@@ -217,7 +217,7 @@ def chain(K0: Tensor, depth: int, scale: float = 0.1, dtype: torch.dtype = torch
     Every layer starts at sqrt(scale), and the last one also holds what makes the product K0; trained by `train` towards
     the singular value, each layer grows, of which the published equation counts one.
     """
-    root, made, kind = math.sqrt(scale), [], {"dtype": dtype, "device": K0.device}
+    root, made, kind = math.sqrt(scale), [], {"dtype": dtype, "device": (K0 := edge.plain(K0)).device}
     for k in K0.double().T:
         first, hidden = root * torch.eye(2, 1, **kind), root * torch.eye(2, **kind)
         last = torch.stack([k / root ** (depth - 1), torch.full_like(k, root)], -1)[:, None]
@@ -263,5 +263,5 @@ def orbit_constant(p: np.ndarray, depth: int) -> np.ndarray:
 
 def cosine(maps: Tensor) -> Tensor:
     """Cosine between the maps of the first two pathways, <A, B> / |A| |B|: (...) from (..., pathway, out, in)."""
-    a, b = maps[..., 0, :, :].flatten(-2), maps[..., 1, :, :].flatten(-2)
+    a, b = edge.plain(maps)[..., :2, :, :].flatten(-2).unbind(-2)
     return torch.nn.functional.cosine_similarity(a, b, dim=-1)

@@ -124,9 +124,9 @@ class BackThroughTime(torch.autograd.Function):
         return dW, dM, dv, None, dh0.sum(1) if ctx.starts == 2 else dh0, None, None, None
 
 
-def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple[Weights, Tensor, Tensor | None, Tensor | None]:
+def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple:
     """Tensors of one dtype and of shapes that fit; ValueError for what does not, or an Euler step that will not do."""
-    edge.euler_step(dt)
+    dt = edge.euler_step(dt)
     if not callable(nonlinearity):
         edge.one_of("nonlinearity", nonlinearity, PHI)
     given = zip(AXES, (*weights, inputs, h0, noise), strict=True)
@@ -142,7 +142,7 @@ def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple[Weights, Ten
         edge.one_of(f"number of networks of {name}", part.shape[axis], sorted({1, networks}))
         parts[name] = part.expand(*part.shape[:axis], networks, *part.shape[axis + 1 :])
     W, M, v, inputs, h0, noise = map(parts.get, AXES)
-    return Weights(W, M, v), inputs, h0, noise
+    return Weights(W, M, v), inputs, h0, noise, dt
 
 
 @edge.whole_precision
@@ -164,7 +164,7 @@ def outputs(
     takes two to three times as long
     Raises ValueError for shapes or names that do not fit, dt not from 0.001 to 1, dtypes but float32 and float64.
     """
-    weights, inputs, h0, noise = _checked(weights, inputs, dt, nonlinearity, h0, noise)
+    weights, inputs, h0, noise, dt = _checked(weights, inputs, dt, nonlinearity, h0, noise)
     if callable(nonlinearity):
         run = islice(steps(*weights[:2], inputs, h0, noise, dt, nonlinearity), 1, None)
         return torch.stack([rate @ weights.v for _, rate in run])
@@ -187,7 +187,7 @@ def simulate(
 
     Nothing is kept for a gradient, so that many networks and trials fit.  Shapes and errors as in `outputs`.
     """
-    weights, inputs, h0, noise = _checked(weights, inputs, dt, nonlinearity, h0, noise)
+    weights, inputs, h0, noise, dt = _checked(weights, inputs, dt, nonlinearity, h0, noise)
     run = islice(steps(*weights[:2], inputs, h0, noise, dt, PHI.get(nonlinearity, nonlinearity)), 1, None)
     z, states = zip(*((rate @ weights.v, h if keep_states else None) for h, rate in run))
     return torch.stack(z), torch.stack(states) if keep_states else None
@@ -216,7 +216,7 @@ def _prepared(weights, lr, epochs, optimiser, trained, names, mask) -> tuple:
     for what, given in (("learning rates", rates), ("names", names)):
         edge.number(f"number of {what} for {networks} networks", len(given), networks, networks)
     weights = Weights(*(edge.tensor(name, w).detach() for name, w in zip("WMv", weights, strict=True)))
-    exists = torch.ones_like(weights.W[0]) if mask is None else torch.as_tensor(mask).to(weights.W)
+    exists = torch.ones_like(weights.W[0]) if mask is None else edge.plain(mask).to(weights.W)
     copies = [[w.clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)]
     leaves = [[w.requires_grad_(name in trained) for name, w in zip("WMv", one, strict=True)] for one in copies]
     groups = [{"params": [w for w in one if w.requires_grad], "lr": rate} for one, rate in zip(leaves, rates)]
@@ -288,7 +288,7 @@ def train(
         whole = _whole(leaves, exists)
         if epoch in snapshots:
             kept[epoch] = whole.W.detach().cpu()
-        inputs, targets, scored = trials(epoch)
+        inputs, targets, scored = map(edge.plain, trials(epoch))
         losses = objective(outputs(whole, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0), targets, scored)
         if callback:
             callback(epoch, Weights(*(w.detach() for w in whole)), losses.detach())

@@ -89,9 +89,9 @@ def _read(name: str, unit: dict, at: str, train: bool) -> xr.Dataset:
 def home() -> str | None:
     """Address of the folder `results/`: `INTERPLAY_HOME`, or of the commit on GitHub that pip installed; or none."""
     told = json.loads(distribution("interplay").read_text("direct_url.json") or "{}")
-    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", told.get("url", ""))
-    commit = told.get("vcs_info", {}).get("commit_id")
-    installed = f"https://raw.githubusercontent.com/{found[1]}/{commit}/results" if found and commit else None
+    source = f"{told.get('url')}@{told.get('vcs_info', {}).get('commit_id')}"
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?@([0-9a-f]+)", source)
+    installed = found and found.expand(r"https://raw.githubusercontent.com/\1/\2/results")
     return os.environ.get("INTERPLAY_HOME") or installed
 
 

@@ -106,7 +106,7 @@ def measure(
         "gradient": np.where(tau < time, run.gradient, 0).sum(0) * rates / np.where(time > 0, time, np.nan),
         "shuffled": (1 - z / targets) ** 2,
         "transferred": (z - changed.z0) / (run.z[-1] - net.z0),
-        "values": linear.singular_values(A)[:, :leading],
+        "values": np.linalg.svdvals(A)[:, :leading],
     }
     for values in found.values():
         values[run.diverged >= 0] = np.nan  # what has left the flow is counted, not averaged
@@ -162,7 +162,7 @@ def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
             "loss": (("epoch",), done.loss[:, 0]),
             "loss_exact": (("epoch",), run.loss),
             "values": (("snapshot", "rank"), torch.linalg.svdvals(change)[:, :leading]),
-            "values_exact": (("snapshot", "rank"), linear.singular_values(run.A[recorded])[:, :leading]),
+            "values_exact": (("snapshot", "rank"), np.linalg.svdvals(run.A[recorded])[:, :leading]),
             # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
             "slowest": ((), torch.linalg.eigvals(done.weights.W[0].cpu()).real.max()),
         }

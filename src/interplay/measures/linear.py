@@ -68,8 +68,8 @@ def flow_from_zero(quantity: str, target: float, tau: float) -> list[float]:
     exact = np.linalg.norm(theory.exact_change(theory.exact_angle(target)))
     measure = {
         "z by series": lambda net, z, A: theory.output_series(tau, 0, target) / z,
-        "s1 by series": lambda net, z, A: theory.first_value_series(tau, 0, target) / linear.singular_values(A)[0],
-        "s2": lambda net, z, A: linear.singular_values(A)[1],
+        "s1 by series": lambda net, z, A: theory.first_value_series(tau, 0, target) / np.linalg.svdvals(A)[0],
+        "s2": lambda net, z, A: np.linalg.svdvals(A)[1],
         "norm": lambda net, z, A: np.linalg.norm(A) / exact,
         "larger eigenvalue": lambda net, z, A: linear.change_eigenvalues(net, A).real.max() / (tau * target) ** 2,
         "smaller eigenvalue": lambda net, z, A: linear.change_eigenvalues(net, A).real.min() / (tau * target) ** 2,

@@ -5,6 +5,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from textwrap import dedent
@@ -125,10 +126,9 @@ def _source(name: str, function: Callable) -> str:
         text = dedent(inspect.getsource(function))
     except (OSError, TypeError):
         raise ValueError(f"source of {name} cannot be read: define the task in a file or a notebook") from None
-    try:
+    with suppress(SyntaxError):  # of a part of an expression
         return ast.unparse(ast.parse(text))
-    except SyntaxError:  # a part of an expression
-        return text
+    return text
 
 
 def _draw(kind: Callable, size: tuple[int, ...], generators: Sequence[torch.Generator], dtype: torch.dtype) -> Tensor:

@@ -160,19 +160,19 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
     Raises LabelError for what no result has, ArchiveError for a result that is missing or cannot be read.
     """
     labels = {label: value for label, value in labels.items() if value is not None}
-    units = [(name, unit) for name in names.split() for unit in _units(name)]
+    units = [(name, *unit) for name in names.split() for unit in _units(name)]
     for label, value in labels.items():
         asked = {*map(str, _listed(value))}
         units = [one for one in units if asked & {*map(str, _listed(one[1].get(label)))}] or units
     try:
-        files = tuple((str(path(name, unit, "paper")), name, json.dumps(unit)) for name, unit in units)
+        files = tuple((path(name, unit, "paper"), name, text) for name, unit, text in units)
         whole = _combined(files, variable)
     except KeyError:
         raise LabelError(f"{names} has no variable {variable!r}") from None
     for label, value in labels.items():
-        known_labels = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit in units]
-        if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in known_labels]:
-            known = ", ".join(map(str, known_labels if label in whole.dims else whole.dims))
+        there = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit, _ in units]
+        if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in there]:
+            known = ", ".join(map(str, there if label in whole.dims else whole.dims))
             raise LabelError(f"{variable} of {names} has no {label} {missing[0]!r}: there is {known}")
         if label in whole.dims:
             whole = whole.sel({label: slice(value["from"], value["to"]) if isinstance(value, dict) else value})
@@ -181,8 +181,8 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
 
 
 @cache
-def _units(name: str) -> list[dict]:
-    return experiment(name).units("paper")
+def _units(name: str) -> list[tuple[dict, str]]:
+    return [(unit, json.dumps(unit, sort_keys=True)) for unit in experiment(name).units("paper")]
 
 
 def _listed(value) -> list:
@@ -190,15 +190,15 @@ def _listed(value) -> list:
 
 
 @lru_cache(maxsize=512)
-def _combined(units: tuple[tuple[str, str, str], ...], variable: str) -> xr.DataArray:
+def _combined(units: tuple[tuple[Path, str, str], ...], variable: str) -> xr.DataArray:
     """Of units (file, experiment, settings); `kept.cache_clear()` has files that changed read again."""
     parts = []
     for file, name, unit in units:
-        if not Path(file).exists():
+        if not file.exists():
             raise archive.ArchiveError(
                 f"results of {name} are missing in {archive.folder()}: `python -m interplay run {name}` computes them"
             )
-        parts.append(archive.variable(Path(file), json.loads(unit), variable).to_dataset(name=variable))
+        parts.append(archive.variable(file, unit, variable))
     return archive.combine(parts)[variable]
 
 

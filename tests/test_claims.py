@@ -359,6 +359,7 @@ def test_results_of_other_settings_or_that_may_not_be_read_decide_nothing(some, 
     monkeypatch.setenv("INTERPLAY_RESULTS", str(some))
     file = some / "paper/training/mante_N256_WMv_s0_g0.0-0.9.nc"
     data = archive.read(file)
+    assert ledger.rows("C9 mante g=0.0")[0]["verdict"] != "undecided"  # what is remembered of it is asked again
     archive.write(file, data.assign_attrs(settings=json.dumps(json.loads(data.attrs["settings"]) | {"lr": 1.0})))
     found = {row["id"]: row for row in ledger.rows("C9 mante")}
     assert found["C9 mante g=0.0"]["verdict"] == "undecided"

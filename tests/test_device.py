@@ -15,7 +15,7 @@ from second_device import DEVICE, Elsewhere, Everywhere, second_device
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
-from interplay import experiments, operative, pathways, rnn, tasks
+from interplay import experiments, operative, pathways, rnn, tasks, zoo
 from interplay.seeds import generator, seed
 from interplay.tasks import base
 
@@ -109,12 +109,20 @@ def needed(cells: list[str]) -> list[int]:
     return sorted(closed(after | {0, choice}, lambda n, k: uses(k, n)))
 
 
+AT_HOME = []  # not empty while what is kept, and missing, is computed
+
+
 def at_home(function):
-    """The function without the stand-in: what is kept is computed as ever, and much faster."""
+    """The function without the stand-in, on the CPU: what is kept is computed as ever, and much faster."""
 
     def wrapped(*args, **kwargs):
-        with _disable_current_modes():
-            return function(*args, **kwargs)
+        args, kwargs = tree_map(lambda x: "cpu" if x == DEVICE else x, (args, kwargs))
+        AT_HOME.append(function)
+        try:
+            with _disable_current_modes():
+                return function(*args, **kwargs)
+        finally:
+            AT_HOME.pop()
 
     return wrapped
 
@@ -126,6 +134,9 @@ def carried(function):
         return x.inner if isinstance(x, Elsewhere) else x
 
     def wrapped(networks, given, **how):
+        if AT_HOME:
+            return function(networks, given, **how)
+
         def drawn(*epoch):
             with Everywhere():
                 return tree_map(there, given(*epoch))
@@ -146,8 +157,9 @@ def carried(function):
 @pytest.mark.parametrize("chapter", filter(is_live, twins.chapters()), ids=lambda chapter: chapter.stem)
 def test_what_a_chapter_computes_live_is_on_a_second_device(chapter, monkeypatch):
     choose, cells, space = rnn.device, code(chapter), {}
-    monkeypatch.setattr(rnn, "device", lambda name=None: DEVICE if name is None else choose(name))
-    monkeypatch.setattr(experiments, "fetch", at_home(experiments.fetch))
+    monkeypatch.setattr(rnn, "device", lambda name=None: choose(name or "auto") if name or AT_HOME else DEVICE)
+    for module, name in ((experiments, "fetch"), (zoo, "_read")):
+        monkeypatch.setattr(module, name, at_home(getattr(module, name)))
     for module, name in ((rnn, "train"), (rnn, "simulate"), (pathways, "train")):
         monkeypatch.setattr(module, name, carried(getattr(module, name)))
     with second_device(), patch.dict(base.TASKS):  # which a page's own task joins

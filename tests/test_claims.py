@@ -168,6 +168,18 @@ FAULTS = {  # what is changed, the line that is named, what is said
     "a field that is missing": ("    source: Fig. 0\n", "", 3, "'source' is a required property"),
     "a number that YAML reads as text": ("high: 1", "high: 1e-3", 3, "high: '1e-3' is not of type 'number'"),
     "a name that no list gives": ("$task: a claim", "$tusk: a claim", 3, "no `for` gives the name $tusk"),
+    "a cause without what shows it": (
+        "low: 0",
+        "cause: {kind: some}\n    low: 0",
+        3,
+        "cause: 'shown' is a required property",
+    ),
+    "a cause of no kind": (
+        "low: 0",
+        "cause: {kind: luck, shown: it}\n    low: 0",
+        3,
+        "cause: kind: 'luck' is not one of ['figure',",
+    ),
     "a name twice": ("    low: 0\n", "    low: 0\n    low: 1\n", 3, "a name stands here twice"),
     "no YAML": ("{task: [flip-flop, mante]}", "{task: [flip-flop, mante}", 10, "expected ',' or ']'"),
 }
@@ -216,6 +228,11 @@ def test_a_label_that_the_results_do_not_have_gets_one_sentence_with_file_and_li
     monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
     with pytest.raises(ledger.LedgerError, match=re.escape(f"{tmp_path}/a.yaml:3: {says}")):
         ledger.rows(folder=written(tmp_path, GOOD.replace(old, new, 1)))
+
+
+def test_a_cause_is_shown_where_a_row_differs_and_only_there():
+    cause = {"kind": "some", "shown": "by 3 of 5 networks"}
+    assert [row([x], low=0.0, high=1.0, cause=cause)["cause"] for x in (0.5, 2.0)] == [None, cause]
 
 
 def test_a_group_hands_its_fields_and_names_down_and_items_win(tmp_path):
@@ -399,7 +416,7 @@ def test_ledger_of_the_kept_results(monkeypatch):
     for row in rows:
         assert all(row[key] for key in ("id", "source", "claim", "expected", "figure", "fixed")), row["id"]
         assert row["verdict"] in ("holds", "differs"), row["id"]
-        assert bool(row["note"]) <= (row["verdict"] == "differs")
+        assert bool(row["note"] or row["cause"]) <= (row["verdict"] == "differs")
         assert (row["low"] is None) == (row["high"] is None) == (row["interval"] is None)
         if row["low"] is not None:
             assert row["low"] <= row["value"] <= row["high"], row["id"]

@@ -141,14 +141,9 @@ def summary(measured) -> tuple[float, tuple[float, float], int, int]:
     if isinstance(measured, Ratio):
         sets = [np.ravel(one).astype(float) for one in measured[:2]]
         known = [one[np.isfinite(one)] for one in sets]
-        number = measured.samples or sum(map(len, known))
-        value = known[0].mean() / known[1].mean() - measured.less
-        return (
-            value,
-            tuple(end - measured.less for end in intervals.ratio(*known)),
-            number,
-            sum(map(len, sets)) - sum(map(len, known)),
-        )
+        value, ends = known[0].mean() / known[1].mean(), intervals.ratio(*known)
+        there, number = (sum(map(len, each)) for each in (known, sets))
+        return value - measured.less, tuple(np.subtract(ends, measured.less)), measured.samples or there, number - there
     values = np.asarray(measured)
     if values.dtype == bool:  # networks are counted
         each = values.size / len(values)
@@ -167,11 +162,9 @@ def judge(claim: dict, measured) -> dict:
     row = blank(claim) | {"samples": samples, "missing": missing}
     if math.isnan(value):
         return row | {"reason": "no sample has a value"}
-    row |= {
-        "value": float(value),
-        "verdict": "holds" if holds else "differs",
-        "note": "" if holds else claim.get("note", ""),
-    }
+    row |= {"value": float(value), "verdict": "holds" if holds else "differs"}
+    if not holds:
+        row |= {"note": claim.get("note", ""), "cause": claim.get("cause")}
     if not math.isnan(low):
         inside, outside = least <= low and high <= most, high < least or most < low
         place = "firmly" if inside else "clearly differs" if outside else "at the edge"
@@ -182,22 +175,11 @@ def judge(claim: dict, measured) -> dict:
 def blank(claim: dict) -> dict:
     """A row before it is decided."""
     finite = [end if math.isfinite(end) else None for end in accepted(claim)]
-    row = {name: claim[name] for name in ("id", "source", "claim")}
-    row |= {
-        "value": None,
-        "low": None,
-        "high": None,
-        "samples": 0,
-        "missing": 0,
-        "expected": words(claim),
-        "range": finite,
-    }
-    row |= {"verdict": "undecided", "interval": None, "reason": "", "figure": claim["figure"], "note": ""}
-    return row | {
-        "cause": claim.get("cause", ""),
-        "fixed": claim.get("fixed", ""),
-        "references": {of: x for of, x in claim.get("references", {}).items() if not isinstance(x, dict)},
-    }
+    row = {name: claim[name] for name in ("id", "source", "claim")} | dict.fromkeys(("value", "low", "high"))
+    row |= {"samples": 0, "missing": 0, "expected": words(claim), "range": finite, "verdict": "undecided"}
+    row |= {"interval": None, "reason": "", "figure": claim["figure"], "note": "", "cause": None}
+    numbers = {of: x for of, x in claim.get("references", {}).items() if not isinstance(x, dict)}
+    return row | {"fixed": claim.get("fixed", ""), "references": numbers}
 
 
 def _references(claim: dict) -> dict[str, float]:

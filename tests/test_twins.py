@@ -19,6 +19,8 @@ from address import Address
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
+from interplay import archive
+
 ROOT = Path(__file__).parents[1]
 FORK = Address("ada/fork", "0123456789abcdef0123456789abcdef01234567")
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -189,6 +191,21 @@ def test_first_cell_has_the_fields():
         assert field in twins.FIRST_CELL.splitlines()
     asks = {chapter.stem for chapter in twins.chapters() if "accelerator" in twins.twin(chapter).metadata}
     assert asks == {"training"}
+
+
+def test_first_cell_says_what_computing_anew_takes():
+    kept = [archive.read(file) for name in ("training", "rates") for file in (twins.RESULTS / name).glob("*.nc")]
+    hours = sum(one.attrs["seconds"] for one in kept) / 3600
+    assert hours > 1.5
+    told = twins.card(
+        "training", [file for name in ("training", "rates") for file in (twins.RESULTS / name).glob("*.nc")]
+    )
+    assert f"they took {hours:.0f} hours of one CPU core" in told and told.endswith(
+        "The live training gains from a GPU."
+    )
+    assert twins.card("tasks", []).startswith("This chapter opens none.")
+    chapter = twins.BOOK / "oscillation.md"
+    assert re.search(r'^CARD = "At scale paper they took \d+ (minutes|hours)', twins.first_cell(chapter, None), re.M)
 
 
 def test_a_directive_where_none_is_translated_is_named():

@@ -12,6 +12,7 @@ RETRAIN = False  # @param {type: "boolean"}
 
 REPOSITORY, COMMIT = "", ""
 READS, SIZE = [], ""  # the kept results that this chapter opens, and what they weigh
+CARD = ""  # what it would take to compute them anew
 
 
 def missing():
@@ -53,4 +54,4 @@ if missing():
 
 os.environ |= {"INTERPLAY_SCALE": SCALE, "INTERPLAY_RETRAIN": str(int(RETRAIN))}
 os.environ["INTERPLAY_CONTRACT"] = "print"  # the last cell says which sentences hold here, and does not raise
-print(f"Scale {SCALE}; results are", "computed anew." if RETRAIN else "read where they are kept, else computed.")
+print(f"Scale {SCALE}; results are", "computed anew." if RETRAIN else "read where they are kept, else computed.", CARD)

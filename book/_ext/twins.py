@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import address
+import h5py
 import nbformat
 import plain
 from address import Address
@@ -55,17 +56,30 @@ def reads(chapter: Path) -> list[str]:
     return [name for name in kept if name in said or (begun and name.startswith(begun))]
 
 
+@cache
+def seconds(file: Path) -> float:
+    """What it took to compute a kept result, as it says."""
+    with h5py.File(file) as kept:
+        return kept.attrs["seconds"].item()
+
+
+def card(page: str, files: list[Path]) -> str:
+    """What a chapter's kept results cost, and whether a GPU serves it."""
+    minutes = sum(map(seconds, files)) / 60
+    took = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"
+    kept = f"At scale paper they took {took} of one CPU core. " if files else "This chapter opens none. "
+    return kept + ("The live training gains from a GPU." if page in GAIN else "What it computes live needs no GPU.")
+
+
 def first_cell(chapter: Path, where: Address | None) -> str:
     """The cell that installs: of this repository and commit, with the results that the chapter opens and their size."""
-    text = FIRST_CELL
-    if where is None:
-        return text
-    folders = reads(chapter)
-    size = sum(file.stat().st_size for name in folders for file in (RESULTS / name).glob("*.nc"))
-    filled = {
-        'REPOSITORY, COMMIT = "", ""': f'REPOSITORY, COMMIT = "{where.repository}", "{where.commit}"',
-        'READS, SIZE = [], ""': f'READS, SIZE = {folders}, "{1 + size / 1e6:.0f} MB"',
-    }
+    text, folders = FIRST_CELL, reads(chapter)
+    files = [file for name in folders for file in sorted((RESULTS / name).glob("*.nc"))]
+    filled = {'CARD = ""': f'CARD = "{card(chapter.stem, files)}"'}
+    if where:
+        size = 1 + sum(file.stat().st_size for file in files) / 1e6
+        filled['REPOSITORY, COMMIT = "", ""'] = f'REPOSITORY, COMMIT = "{where.repository}", "{where.commit}"'
+        filled['READS, SIZE = [], ""'] = f'READS, SIZE = {folders}, "{size:.0f} MB"'
     for empty, full in filled.items():
         assert text.count(empty) == 1, empty
         text = text.replace(empty, full)

@@ -1,5 +1,7 @@
 """The exact gradient flow of the linear network against a dense inverse, its invariants, and the closed forms."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -202,3 +204,20 @@ def test_every_kind_of_experiment_runs_and_finds_its_divergences():
         assert set(data.dims) >= {"g", "sample"} and np.isfinite(data["norm" if exact else "loss"]).any()
     unit = runs.EXPERIMENTS["linear-failure"].units("smoke")[-1] | {"rate": 50.0, "epochs": 12}
     assert (runs.failure(unit, torch.device("cpu")).diverged >= 0).all()
+
+
+def test_the_path_starts_at_the_theory_and_changes_one_thing_a_step():
+    units = {unit["step"]: unit | {"T": 100} for unit in runs.EXPERIMENTS["linear-path"].units("smoke")}
+    order = ["flow", "sgd", "momentum", "adam", "tanh", "rate"]
+    for before, after in pairwise(order):
+        changed = {name for name in units[after] if units[after][name] != units[before][name]} - {"step", "unit"}
+        follows = {"optimiser"} if after in ("sgd", "momentum", "adam") else set()
+        assert changed - follows <= {{"tanh": "nonlinearity"}.get(after, "rate")} and changed, after
+    at = {name: runs.path(unit | {"g": [0.5]}, torch.device("cpu")) for name, unit in units.items()}
+    loss = {name: data.loss.values.ravel() for name, data in at.items()}
+    assert loss["flow"][0] == pytest.approx(0.5**2 / 2, rel=1e-6)  # the readout is quiet
+    np.testing.assert_allclose(loss["sgd"], loss["flow"], atol=0.06 * loss["flow"][0])
+    assert loss["momentum"][-1] == pytest.approx(loss["sgd"][-10], rel=0.1)  # it lags by nine epochs
+    net = linear.reduce(*(W0 := runs.draw(0.5, 32, 0))[:2], runs.quiet(*W0))
+    exact = np.linalg.svdvals(linear.flow(net, 0.5, units["flow"]["rate"] * np.array([0, 20]))[1][-1])
+    np.testing.assert_allclose(at["flow"].values_change.values.ravel()[:2], exact[:2], rtol=1e-3)

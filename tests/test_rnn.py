@@ -115,7 +115,7 @@ def data(networks, steps=12, trials=6, n_in=2, n_out=3):
     return trials_of
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "momentum"])
 @pytest.mark.parametrize("trained", ["WMv", "W", "Mv"])
 def test_training_equals_a_plain_autograd_loop_with_torchs_optimiser(optimiser, trained):
     rates, epochs = [1e-2, 3e-3], 6
@@ -130,10 +130,11 @@ def test_training_equals_a_plain_autograd_loop_with_torchs_optimiser(optimiser, 
     source = data(2)
     mine = [w.clone() for w in start]
     kind = torch.optim.Adam if optimiser == "adam" else torch.optim.SGD
+    more = {"momentum": 0.9} if optimiser == "momentum" else {}
     leaves = [
         {name: w[n : n + 1].clone().requires_grad_() for name, w in zip("WMv", mine, strict=True)} for n in range(2)
     ]
-    steps = [kind([leaf[name] for name in trained], lr=rate) for leaf, rate in zip(leaves, rates, strict=True)]
+    steps = [kind([leaf[name] for name in trained], lr=lr, **more) for leaf, lr in zip(leaves, rates, strict=True)]
     for epoch in range(epochs):
         inputs, targets, mask = double(epoch, source)
         for n, (leaf, step) in enumerate(zip(leaves, steps, strict=True)):

@@ -8,6 +8,7 @@ Tensors of time loops are (time, network, trial, channel); all networks of an en
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -160,8 +161,7 @@ def outputs(
     inputs: (time, network, trial, n_in); h0: (network, N) or (network, trial, N), zeros if None; one network of any
         of these, and of the weights, stands for as many as the others have
     noise: (time, network, trial, N) or None
-    nonlinearity: "tanh", "linear" or "relu", by `BackThroughTime`; any other function of a tensor by autograd, which
-    takes two to three times as long
+    nonlinearity: "tanh", "linear" or "relu", by `BackThroughTime`; any other function by autograd, more slowly
     Raises ValueError for shapes or names that do not fit, dt not from 0.001 to 1, dtypes but float32 and float64.
     """
     weights, inputs, h0, noise, dt = _checked(weights, inputs, dt, nonlinearity, h0, noise)
@@ -207,10 +207,10 @@ def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 def _prepared(weights, lr, epochs, optimiser, trained, names, mask) -> tuple:
     """What `train` moves, one parameter a network and weight: each has its own rate, and can be stopped alone."""
     networks = len(weights.W)
-    names = [f"network {n}" for n in range(networks)] if names is None else edge.several(names)
+    names = edge.several([f"network {n}" for n in range(networks)] if names is None else names)
     rates = [edge.number("learning rate", rate, above=0) for rate in ([lr] * networks if np.ndim(lr) == 0 else lr)]
     edge.number("number of epochs", epochs, 1, whole=True)
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[edge.one_of("optimiser", optimiser, ("adam", "sgd"))]
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "momentum": partial(torch.optim.SGD, momentum=0.9)}
     for letter in trained or " ":
         edge.one_of("weights to train", letter, "WMv")
     for what, given in (("learning rates", rates), ("names", names)):
@@ -220,7 +220,7 @@ def _prepared(weights, lr, epochs, optimiser, trained, names, mask) -> tuple:
     copies = [[w.clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)]
     leaves = [[w.requires_grad_(name in trained) for name, w in zip("WMv", one, strict=True)] for one in copies]
     groups = [{"params": [w for w in one if w.requires_grad], "lr": rate} for one, rate in zip(leaves, rates)]
-    return leaves, exists, kind(groups, fused=True), names
+    return leaves, exists, kind[edge.one_of("optimiser", optimiser, kind)](groups, fused=True), names
 
 
 def _updated(step: torch.optim.Optimizer, leaves: list[list[Tensor]], losses: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,7 +272,7 @@ def train(
     """Gradient descent on the loss of every network at once; one epoch is one update on fresh trials.
 
     trials    : epoch -> inputs, targets, mask, each (time, network, trial, channel)
-    lr        : learning rate, one for all or one a network (the paper: 0.05/N); Adam with PyTorch's defaults, or "sgd"
+    lr        : learning rate, one for all or one a network, of "adam" (PyTorch's; 0.05/N), "sgd" or "momentum" (0.9)
     trained   : which of W, M, v change, e.g. "W"
     snapshots : epochs at which W is recorded before the update; `epochs` means after the last one
     mask      : 0 or 1, (N, N) or (network, N, N), of connections that exist: the others are and stay 0

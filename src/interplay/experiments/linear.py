@@ -1,7 +1,8 @@
 """The linear networks of Schuessler et al. 2020: Figures 3 and 4, failures of training, the autonomous cosine.
 
-Four kinds of experiment: `exact` (Figure 4 by the fixed-point gradient), `bptt` (Figure 3 by back-propagation through
-time, beside the exact gradient), `failure` and `cosine` (supplement).  Sheet, sections 3.4, 3.5, 5.9.
+Kinds of experiment: `exact` (Figure 4 by the fixed-point gradient), `bptt` (Figure 3 by back-propagation through time,
+beside the exact gradient), `failure` and `cosine` (supplement; sheet, sections 3.4, 3.5, 5.9); beyond the paper `path`,
+on the way to the networks of `training`.
 """
 
 import math
@@ -12,9 +13,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import archive, linear, rnn, theory
-from ..seeds import seed
-from . import Experiment, dataset, scaled, table
+from .. import archive, linear, lowrank, rnn, tasks, theory
+from ..seeds import generator, seed
+from . import Experiment, dataset, scaled, table, training
 
 TABLE = table("linear")
 RATE = dict(zip(*(TABLE["linear-exact"]["all"][name] for name in ("targets", "rates"))))  # at g = 0
@@ -40,10 +41,11 @@ def slowed(scale: str, name: str) -> list[dict]:
 
 def work(unit: dict) -> float:
     """Relative cost of one unit: epochs x steps x N^2 for back-propagation, N^3 for the exact gradient."""
-    if unit["kind"] == "exact":
-        return 1e-9 * len(unit["samples"]) * len(unit["g"]) * unit["N"] ** 3
+    networks = len(unit.get("samples", [0])) * np.size(unit["g"])
+    if unit["kind"] == "exact" or unit["optimiser"] == "flow":
+        return 1e-9 * networks * unit["N"] ** 3
     steps = (unit["trial"] if unit["kind"] == "cosine" else unit["T"] + 1) / unit["dt"]
-    return 4e-9 * len(unit["samples"]) * unit["epochs"] * steps * unit["N"] ** 2
+    return 4e-9 * networks * unit["epochs"] * steps * unit["N"] ** 2
 
 
 def exact(unit: dict, device: torch.device) -> xr.Dataset:
@@ -58,45 +60,19 @@ def exact(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 def figure_4(unit: dict, g: float, sample: int, targets: np.ndarray) -> dict[str, np.ndarray]:
-    """`measure` of one network at the unit's learning rates, targets below `quiet` by its quiet readout."""
-    N, rates, below = unit["N"], np.array(unit["rates"]) * (1 - g**2) ** 2, targets < unit["quiet"]
-    W0, m, w = draw(g, N, sample)
-    shuffled = np.random.RandomState(sample).permutation(W0.ravel()).reshape(N, N)
-    readout = {True: quiet(W0, m, w), False: w}
-    parts = [
-        measure(W0, shuffled, m, readout[small], targets[of], rates[of], unit["epochs"], unit["leading"])
-        for small in (True, False)
-        if (of := below == small).any()
-    ]
-    net = linear.reduce(W0, m, w)
-    lengths = {"q_squared": net.q0 @ net.q0, "p_squared": net.p0 @ net.p0, "z_start": net.z0}
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | lengths
-
-
-def quiet(W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The readout nearest to w whose output is 0 before training; else w^T B m ~ sqrt(beta/N) drowns a small target."""
-    q = np.linalg.solve(np.eye(len(m)) - W0, m)
-    w = w - (w @ q) / (q @ q) * q
-    return w / np.linalg.norm(w)
-
-
-def measure(
-    W0: np.ndarray,
-    shuffled: np.ndarray,
-    m: np.ndarray,
-    w: np.ndarray,
-    targets: np.ndarray,
-    rates: np.ndarray,
-    epochs: int,
-    leading: int = 5,
-) -> dict[str, np.ndarray]:
-    """One network trained to each target (target,): what Figure 4 shows of it; sheet, section 4, last line.
+    """What Figure 4 shows of one network trained to each target (target,), those below `quiet` by its quiet readout.
 
     `shuffled` is the loss relative to that of a zero output; `transferred` the part of the learned output that the
-    change still makes on the shuffled W0, which leaves out what the shuffled network gives without any change.
+    change still makes on the shuffled W0, without what that gives alone.  Sheet, section 4, last line.
     """
-    net, tau = linear.reduce(W0, m, w), rates * np.arange(epochs)[:, None]
-    run, changed = linear.descend(net, targets, rates, epochs), linear.transplant(net, shuffled, m, w)
+    N, rates, epochs = unit["N"], np.array(unit["rates"]) * (1 - g**2) ** 2, unit["epochs"]
+    W0, m, w = draw(g, N, sample)
+    other = np.random.RandomState(sample).permutation(W0.ravel()).reshape(N, N)
+    readouts = {True: quiet(W0, m, w), False: w}
+    nets = {small: linear.reduce(W0, m, readout) for small, readout in readouts.items()}
+    moved = {small: linear.transplant(nets[small], other, m, readout) for small, readout in readouts.items()}
+    net, changed = (linear.stack([each[target < unit["quiet"]] for target in targets]) for each in (nets, moved))
+    run, tau = linear.descend(net, targets, rates, epochs), rates * np.arange(epochs)[:, None]
     time, A = linear.time_to(run.loss, tau, start=targets**2 / 2), run.A[-1]
     z, _, _, det = linear.fixed_point(changed, A)
     z[det <= 0] = np.nan  # no stable fixed point
@@ -106,11 +82,20 @@ def measure(
         "gradient": np.where(tau < time, run.gradient, 0).sum(0) * rates / np.where(time > 0, time, np.nan),
         "shuffled": (1 - z / targets) ** 2,
         "transferred": (z - changed.z0) / (run.z[-1] - net.z0),
-        "values": np.linalg.svdvals(A)[:, :leading],
+        "values": np.linalg.svdvals(A)[:, : unit["leading"]],
     }
     for values in found.values():
         values[run.diverged >= 0] = np.nan  # what has left the flow is counted, not averaged
-    return found | {"diverged": run.diverged}
+    own = nets[False]
+    lengths = {"q_squared": own.q0 @ own.q0, "p_squared": own.p0 @ own.p0, "z_start": own.z0}
+    return found | {"diverged": run.diverged} | lengths
+
+
+def quiet(W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The readout nearest to w whose output is 0 before training; else w^T B m ~ sqrt(beta/N) drowns a small target."""
+    q = np.linalg.solve(np.eye(len(m)) - W0, m)
+    w = w - (w @ q) / (q @ q) * q
+    return w / np.linalg.norm(w)
 
 
 def step_trial(networks: int, T: float, target: float, dt: float = 0.5, dtype=torch.float32) -> tuple:
@@ -133,20 +118,13 @@ def ensemble(unit: dict, dtype: torch.dtype, device: torch.device) -> rnn.Weight
 
 
 def train(unit: dict, weights: rnn.Weights, trial: tuple, snapshots: list[int], h0=None) -> rnn.Training:
-    """Plain gradient descent on W alone; what diverged is in the result, by sample, so that no warning is needed."""
+    """Gradient descent on W alone; what diverged is in the result, by sample, so that no warning is needed."""
+    how = {name: unit[name] for name in ("epochs", "optimiser", "dt", "nonlinearity")}
+    how |= {"lr": unit["rate"], "names": unit["samples"], "snapshots": snapshots, "h0": h0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return rnn.train(
-            weights,
-            lambda epoch: tuple(x.to(weights.W.device) for x in trial),
-            **{name: unit[name] for name in ("epochs", "optimiser", "dt", "nonlinearity")},
-            lr=unit["rate"],
-            trained="W",
-            h0=h0,
-            progress=False,
-            snapshots=snapshots,
-            names=unit["samples"],
-        )
+        same = tuple(x.to(weights.W.device) for x in trial)
+        return rnn.train(weights, lambda epoch: same, trained="W", progress=False, **how)
 
 
 def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
@@ -206,9 +184,33 @@ def cosine(unit: dict, device: torch.device) -> xr.Dataset:
     return dataset(held, {"nonlinearity": unit["nonlinearity"], "g": unit["g"]}, **coordinates)
 
 
+def path(unit: dict, device: torch.device) -> xr.Dataset:
+    """One step of the path on the fixed-point task: a network a g, its readout quiet, trained and measured."""
+    parts, target = [], unit["target"]
+    trial = tasks.Trials(*(x.to(device) for x in step_trial(1, unit["T"], target, unit["dt"])))
+    for one in [unit | {"g": g, "samples": [unit["sample"]]} for g in unit["g"]]:
+        W0, m, w = draw(one["g"], unit["N"], unit["sample"])
+        w = quiet(W0, m, w)
+        before = ensemble(one, torch.float32, device)
+        before.v.copy_(torch.tensor(w[:, None] / math.sqrt(unit["N"])))
+        if unit["optimiser"] == "flow":
+            net = linear.reduce(W0, m, w)
+            z, A = linear.flow(net, target, unit["rate"] * np.arange(unit["epochs"] + 1))
+            loss, W = (target - z[:-1]) ** 2 / 2, torch.tensor(linear.connectivity(net, W0, A[-1])[None]).to(before.W)
+        else:
+            done = train(one, before, trial, [])
+            loss, W = done.loss[:, 0], done.weights.W
+        shuffled = lowrank.shuffle(before.W[0], generator("shuffle", "linear", *(one[x] for x in ("N", "g", "sample"))))
+        found = training.measure(unit, before, before._replace(W=W), shuffled, trial, unit["dt"])
+        found |= {"loss": (("epoch",), loss)}
+        parts.append(dataset(found, {name: one[name] for name in ("step", "g", "sample")}, part=["real", "imaginary"]))
+    return archive.combine(parts)[["loss", "loss_test", "loss_at_rank", "loss_shuffled", "values_change"]]
+
+
 EXPERIMENTS = {
     "linear-exact": Experiment(partial(scaled, TABLE["linear-exact"]), "exact", exact, work),
     "linear-bptt": Experiment(partial(slowed, name="linear-bptt"), "bptt_z{target}_g{g}", back_propagation, work),
     "linear-failure": Experiment(partial(slowed, name="linear-failure"), "failure_z{target}_g{g}", failure, work),
     "linear-cosine": Experiment(partial(scaled, TABLE["linear-cosine"]), "cosine_{nonlinearity}_g{g}", cosine, work),
+    "linear-path": Experiment(partial(scaled, TABLE["linear-path"]), "path_{step}_s{sample}", path, work),
 }

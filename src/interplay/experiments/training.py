@@ -24,7 +24,7 @@ def settings(
 ) -> dict:
     """Settings of one unit: networks of one task and sample at several g.
 
-    They are kept if they have the size of the scale, and not another N, and the published rate, not times a factor.
+    They are kept if they have the scale's N and the published rate, not times a factor, and not for W and readout.
     """
     size = TABLE["scales"][scale] | ({"N": N} if N else {})
     own = {} if task in tasks.BOOK else {"task_code": tasks.get(task).code()}
@@ -34,7 +34,7 @@ def settings(
         "g": [round(float(x), 9) for x in g],  # 0.3 and 0.1 + 0.2 are one network
         "sample": sample,
         "trained": trained,
-        "keep": not N and factor == 1,
+        "keep": not N and factor == 1 and trained != "Wv",
         "epochs": size["epochs"].get(task, size["epochs"]["flip-flop"]),  # a reader's own task: as many as flip-flop
         "lr": factor * (0.05 / size["N"]),
     }  # fmt: skip
@@ -164,6 +164,7 @@ EXPERIMENTS = {
     "recurrent": _of(partial(grid, name="recurrent")),
     "sweep": _of(partial(grid, name="sweep")),
     "recurrent-sweep": _of(partial(grid, name="recurrent-sweep")),
+    "recurrent-readout": _of(partial(grid, name="recurrent-readout")),
     "rates": _of(partial(grid, name="rates"), named="{task}_rate{factor}_s{sample}"),
     "sizes": _of(partial(grid, name="sizes")),
 }

@@ -15,8 +15,8 @@ from interplay.experiments.checks import CHECKS
 from interplay.measures import MEASURES, Ratio
 
 ROOT = Path(__file__).parents[1]
-KEYS = ["id", "source", "claim", "value", "low", "high", "samples", "missing", "expected", "range", "verdict"]
-KEYS += ["interval", "reason", "figure", "note", "cause", "fixed", "references"]
+KEYS = ["id", "source", "claim", "value", "low", "high", "samples", "missing", "within", "expected", "range", "verdict"]
+KEYS += ["interval", "reason", "figure", "note", "cause", "fixed", "by_code", "references"]
 GOOD = """
 rows:
   - id: C0 $task
@@ -99,6 +99,8 @@ def test_verdict_and_counts_at_the_edges(samples, verdict):
     finite = np.isfinite(samples)
     assert (found["verdict"], found["samples"], found["missing"]) == (verdict, finite.sum(), (~finite).sum())
     assert found["note"] == ("why" if verdict == "differs" else "")
+    inside = int(((np.array(samples) >= 0) & (np.array(samples) <= 1)).sum())
+    assert found["within"] == (inside if finite.sum() > 1 else None)
     if verdict == "undecided":
         assert (found["value"], found["low"], found["high"], found["interval"]) == (None,) * 4
         assert found["reason"]
@@ -139,7 +141,6 @@ def test_ratios_and_counts_are_judged_by_their_own_statistics():
     found = row(Ratio(above, below, less=1.0))
     assert (found["value"], found["samples"], found["missing"]) == (1.0, 4, 1)
     assert (found["low"], found["high"]) == tuple(np.subtract(intervals.ratio(above[:2], below), 1))
-    assert row(Ratio(above, below, samples=2))["samples"] == 2
     hits = np.array([[True, False], [True, True], [False, False]])
     found = row(xr.DataArray(hits))
     assert (found["value"], found["samples"]) == (1.0, 3)
@@ -235,6 +236,49 @@ def test_a_cause_is_shown_where_a_row_differs_and_only_there():
     assert [row([x], low=0.0, high=1.0, cause=cause)["cause"] for x in (0.5, 2.0)] == [None, cause]
 
 
+@pytest.mark.parametrize(
+    ("here", "code", "beside", "finds"),
+    [
+        ([70, 74, 78], [68, 72, 76], {"figure": 102}, True),
+        ([70, 74, 78], [68, 72, 76], {}, True),  # without a number of the figure, its range
+        ([70, 74, 78], [68, 72, 76], {"figure": 74}, False),  # the figure is within what both give
+        ([70, 74, 78], [95, 99, 103], {"figure": 150}, False),  # the code does not agree with us
+        ([90, 95, 100], [68, 92, 116], {"figure": 150}, False),  # the row holds
+        ([70, 74, 78], [72], {"figure": 102}, False),  # of one run the scatter is not known
+        ([70, 74, 78], [68, None, 72, 76], {"figure": 102}, True),
+    ],
+)
+def test_a_row_that_agrees_with_the_code_and_not_with_the_figure_says_so(
+    here, code, beside, finds, tmp_path, monkeypatch
+):
+    runs = [{"task": "romo", "g": g, "epochs": x} for x in code for g in (0.0, 0.9)]
+    monkeypatch.setattr(ledger, "CODE", [*runs, {"task": "romo", "g": 0.0, "norm": 1.0}])
+    monkeypatch.setitem(MEASURES, "epochs_to_5_percent", lambda task, g: np.array(here, float))
+    references = json.dumps(beside | {"code": {"variable": "epochs", "task": "romo", "g": 0.0}})
+    text = GOOD.replace("low: 0", f"references: {references}\n    low: 87").replace("high: 1", "high: 117")
+    found = ledger.rows(folder=written(tmp_path, text))[0]
+    known = [x for x in code if x]
+    low, high = (None, None) if len(known) == 1 else intervals.mean(np.array(known, float))
+    expected = {
+        "value": np.mean(known),
+        "low": low,
+        "high": high,
+        "samples": len(known),
+        "missing": len(code) - len(known),
+    }
+    assert found["references"]["code"] == expected
+    assert found["by_code"] == ("the figure is not what its published code gives" if finds else "")
+    with pytest.raises(ledger.LedgerError, match="a.yaml:3: no run of the authors' code has epochs of romo at g = 1.2"):
+        ledger.rows(folder=written(tmp_path, text.replace('"g": 0.0', '"g": 1.2')))
+
+
+def test_the_code_gives_counts_and_a_ratio_of_means():
+    assert ledger.summary(ledger.authors_code("rank", "romo", 0.3, missing=True))[::2] == (pytest.approx(1 / 3), 3)
+    ratio = ledger.authors_code("epochs", "flip-flop", 0.0, over={"g": 0.9})
+    assert (len(ratio.above), len(ratio.below)) == (16, 16)
+    assert ledger.summary(ratio)[0] == pytest.approx(1141 / 472, rel=1e-12)  # sums of the runs' epochs
+
+
 def test_a_group_hands_its_fields_and_names_down_and_items_win(tmp_path):
     text = """
 source: Fig. 1
@@ -243,13 +287,13 @@ rows:
   - id: $stage $k
     claim: $stage of $k
     figure: training.html#fig-learning-curves
-    measure: {functional_rank: {task: romo, g: $k}}
+    measure: {epochs_to_5_percent: {task: romo, g: $k}}
     for: {k: [{k: 0.5, high: 3, note: own}, {k: 2, low: 1}]}
 """
     read = ledger.read(written(tmp_path, text))
     assert [claim["id"] for claim in read] == ["one 0.5", "one 2", "two 0.5", "two 2"]
     assert [claim["note"] for claim in read] == ["own", "of one", "own", "of two"]
-    assert [claim["measure"]["functional_rank"]["g"] for claim in read] == [0.5, 2, 0.5, 2]  # numbers stay numbers
+    assert [claim["measure"]["epochs_to_5_percent"]["g"] for claim in read] == [0.5, 2, 0.5, 2]  # numbers stay numbers
     assert [ledger.accepted(claim) for claim in read[:2]] == [(-np.inf, 3), (1, np.inf)]
     assert {claim["source"] for claim in read} == {"Fig. 1"}
 
@@ -304,6 +348,7 @@ STEPS = {
     "participation": ({"kind": "b", "take": {"rank": "participation"}}, B.sum(1) ** 2 / (B**2).sum(1)),
     "worst": ({"kind": "a", "take": {"rank": "worst"}}, [np.inf, *A[1:].max(1)]),
     "last": ({"kind": "a", "take": {"rank": "last"}}, [A[0, 4], *A[1:, 5]]),
+    "none": ({"kind": "a", "missing": True}, np.isnan(A)),
     "label of the least": ({"kind": "b", "take": {"rank": "idxmin"}}, RANKS[B.argmin(1)]),
 }  # fmt: skip
 
@@ -416,7 +461,7 @@ def test_ledger_of_the_kept_results(monkeypatch):
     for row in rows:
         assert all(row[key] for key in ("id", "source", "claim", "expected", "figure", "fixed")), row["id"]
         assert row["verdict"] in ("holds", "differs"), row["id"]
-        assert bool(row["note"] or row["cause"]) <= (row["verdict"] == "differs")
+        assert bool(row["note"] or row["cause"] or row["by_code"]) <= (row["verdict"] == "differs")
         assert (row["low"] is None) == (row["high"] is None) == (row["interval"] is None)
         if row["low"] is not None:
             assert row["low"] <= row["value"] <= row["high"], row["id"]

@@ -24,6 +24,8 @@ from .measures import MEASURES, Ratio
 
 FOLDER = Path(__file__).parent / "claims"
 SCHEMA = json.loads((FOLDER / "schema.json").read_text("utf-8"))
+CODE = json.loads((FOLDER / "authors_code.json").read_text("utf-8"))["runs"]
+NOT_ITS_CODE = "the figure is not what its published code gives"
 
 
 class LedgerError(ValueError):
@@ -143,7 +145,7 @@ def summary(measured) -> tuple[float, tuple[float, float], int, int]:
         known = [one[np.isfinite(one)] for one in sets]
         value, ends = known[0].mean() / known[1].mean(), intervals.ratio(*known)
         there, number = (sum(map(len, each)) for each in (known, sets))
-        return value - measured.less, tuple(np.subtract(ends, measured.less)), measured.samples or there, number - there
+        return value - measured.less, tuple(np.subtract(ends, measured.less)), there, number - there
     values = np.asarray(measured)
     if values.dtype == bool:  # networks are counted
         each = values.size / len(values)
@@ -163,8 +165,9 @@ def judge(claim: dict, measured) -> dict:
     if math.isnan(value):
         return row | {"reason": "no sample has a value"}
     row |= {"value": float(value), "verdict": "holds" if holds else "differs"}
-    if not holds:
-        row |= {"note": claim.get("note", ""), "cause": claim.get("cause")}
+    if samples > 1 and not isinstance(measured, Ratio) and np.asarray(measured).dtype != bool:
+        row["within"] = sum(bool(least <= one <= most) for one in np.ravel(measured))
+    row |= {} if holds else {"note": claim.get("note", ""), "cause": claim.get("cause")}
     if not math.isnan(low):
         inside, outside = least <= low and high <= most, high < least or most < low
         place = "firmly" if inside else "clearly differs" if outside else "at the edge"
@@ -174,19 +177,56 @@ def judge(claim: dict, measured) -> dict:
 
 def blank(claim: dict) -> dict:
     """A row before it is decided."""
-    finite = [end if math.isfinite(end) else None for end in accepted(claim)]
     row = {name: claim[name] for name in ("id", "source", "claim")} | dict.fromkeys(("value", "low", "high"))
-    row |= {"samples": 0, "missing": 0, "expected": words(claim), "range": finite, "verdict": "undecided"}
-    row |= {"interval": None, "reason": "", "figure": claim["figure"], "note": "", "cause": None}
-    numbers = {of: x for of, x in claim.get("references", {}).items() if not isinstance(x, dict)}
-    return row | {"fixed": claim.get("fixed", ""), "references": numbers}
+    row |= {"samples": 0, "missing": 0, "within": None, "expected": words(claim)}
+    row["range"] = [end if math.isfinite(end) else None for end in accepted(claim)]
+    row |= {"verdict": "undecided", "interval": None, "reason": "", "figure": claim["figure"], "note": ""}
+    row |= {"cause": None, "fixed": claim.get("fixed", ""), "by_code": ""}
+    return row | {"references": {of: x for of, x in claim.get("references", {}).items() if not isinstance(x, dict)}}
 
 
-def _references(claim: dict) -> dict[str, float]:
-    """Numbers beside a row; a mapping in place of one is of labels that change, and its measure's mean the number."""
+def authors_code(variable: str, task: str, g: float, over: dict | None = None, missing=False) -> np.ndarray | Ratio:
+    """A variable of the runs of the authors' code that kept it (run,), NaN where a run has none.
+
+    With `over`, labels to change: the Ratio to those runs; with `missing`, whether a run has none.
+    Raises LabelError if there is no such run.
+    """
+    of = [run[variable] for run in CODE if (run["task"], run["g"]) == (task, g) and variable in run]
+    if not of:
+        raise LabelError(f"no run of the authors' code has {variable} of {task} at g = {g}")
+    found = np.isnan(np.array(of, float)) if missing else np.array(of, float)
+    return Ratio(found, authors_code(**{"variable": variable, "task": task, "g": g} | over)) if over else found
+
+
+def _references(claim: dict) -> dict:
+    """Numbers beside a row: of the figure, of networks the authors published, and of runs of their code."""
     ((name, labels),) = claim["measure"].items()
-    given = claim.get("references", {}).items()
-    return {of: float(summary(MEASURES[name](**labels | x))[0]) if isinstance(x, dict) else x for of, x in given}
+    given = dict(claim.get("references", {}))
+    if "authors_networks" in given:
+        given["authors_networks"] = float(summary(MEASURES[name](**labels | given["authors_networks"]))[0])
+    if "code" in given:
+        value, ends, *counts = summary(authors_code(**given["code"]))
+        numbers = (None if math.isnan(x) else float(x) for x in (value, *ends))
+        given["code"] = dict(zip(("value", "low", "high", "samples", "missing"), (*numbers, *counts)))
+    return given
+
+
+def _by_code(claim: dict, row: dict, measured) -> str:
+    """NOT_ITS_CODE of a row that differs, if intervals here and of the code overlap and that of both has no figure.
+
+    The figure is its number, or, of one without, the accepted range.
+    """
+    code = row["references"].get("code")
+    ends = (row["low"], row["high"], code["low"], code["high"]) if code else (None,)
+    if row["verdict"] != "differs" or None in ends or ends[0] > ends[3] or ends[2] > ends[1]:
+        return ""
+    runs = authors_code(**claim["references"]["code"])
+    several = isinstance(measured, Ratio)
+    both = Ratio(*map(np.append, measured[:2], runs[:2]), measured.less) if several else np.append(measured, runs)
+    low, high = summary(both)[1]
+    figure = row["references"].get("figure")
+    least, most = accepted(claim) if figure is None else (figure, figure)
+    return NOT_ITS_CODE if high < least or most < low else ""
 
 
 def rows(begin: str = "", folder: Path = FOLDER) -> list[dict]:
@@ -198,7 +238,9 @@ def rows(begin: str = "", folder: Path = FOLDER) -> list[dict]:
     for claim in claims:
         ((name, labels),) = claim["measure"].items()
         try:
-            found.append(judge(claim, MEASURES[name](**labels)) | {"references": _references(claim)})
+            measured = MEASURES[name](**labels)
+            row = judge(claim, measured) | {"references": _references(claim)}
+            found.append(row | {"by_code": _by_code(claim, row, measured)})
         except ArchiveError as fault:
             found.append(blank(claim) | {"reason": str(fault)})
         except LabelError as fault:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import lowrank, operative, pathways, tasks, theory
+from . import lowrank, operative, pathways, theory
 from .experiments import LabelError, kept, training
 
 SWEEP = "training sweep"
@@ -26,7 +26,6 @@ class Ratio(NamedTuple):
     above: xr.DataArray
     below: xr.DataArray
     less: float = 0.0
-    samples: int | None = None  # to be shown, if not those of both sets
 
 
 def recorded(experiment: str, variable: str, **asked) -> xr.DataArray:
@@ -35,6 +34,7 @@ def recorded(experiment: str, variable: str, **asked) -> xr.DataArray:
     over, less, plus: a number, numbers, or what the same steps give at some other labels (null: leave a label or step
     out; `variable`: another one); above, below, at_least, at_most: whether it is, of the same
     power, cumulate, interpolate: to a power; summed up along a dimension; {dimension: value} between labels
+    missing: true, whether there is none
     take: {dimension: how}, over which to take the max, min, mean, median, sum, norm, largest (size), geometric mean,
     participation (ratio), idxmin, worst (max; what is missing has diverged), last (that is there), first (label that is
     true), or from (the first label from which on all are true)
@@ -71,19 +71,9 @@ def _last(values: np.ndarray) -> float:
     return values[np.isfinite(values)][-1] if np.isfinite(values).any() else np.nan
 
 
-STEPS = {
-    "over": operator.truediv,
-    "less": operator.sub,
-    "plus": operator.add,
-    "above": operator.gt,
-    "below": operator.lt,
-    "at_least": operator.ge,
-    "at_most": operator.le,
-    "power": operator.pow,
-    "cumulate": xr.DataArray.cumsum,
-    "interpolate": xr.DataArray.interp,
-    "take": _take,
-}
+STEPS = {"over": operator.truediv, "less": operator.sub, "plus": operator.add, "power": operator.pow, "take": _take}
+STEPS |= {"above": operator.gt, "below": operator.lt, "at_least": operator.ge, "at_most": operator.le}
+STEPS |= {"cumulate": xr.DataArray.cumsum, "interpolate": xr.DataArray.interp, "missing": lambda x, _: x.isnull()}
 TAKE = {name: getattr(xr.DataArray, name) for name in ("max", "min", "median", "sum", "idxmin")}
 TAKE |= {
     "mean": partial(xr.DataArray.mean, skipna=False),
@@ -98,15 +88,10 @@ TAKE |= {
 }
 
 
-def ratio_of_means(measure: dict, over: dict, samples: int | None = None) -> Ratio:
+def ratio_of_means(measure: dict, over: dict) -> Ratio:
     """Ratio of the means of a measure in two independent sets of networks: {name: labels}, `over` changed labels."""
     ((name, labels),) = measure.items()
-    return Ratio(MEASURES[name](**labels), MEASURES[name](**labels | over), samples=samples)
-
-
-def initial_loss(task: str, g: list[float]) -> xr.DataArray:
-    """Training loss of epoch 0 in units of chance, the loss of a zero output; mean over g."""
-    return kept("training", "loss", task=task, g=g, epoch=0).mean("g") / tasks.get(task)().chance
+    return Ratio(MEASURES[name](**labels), MEASURES[name](**labels | over))
 
 
 def epochs_to_5_percent(task: str, g: float | list[float], experiment: str = SWEEP) -> xr.DataArray:
@@ -114,23 +99,11 @@ def epochs_to_5_percent(task: str, g: float | list[float], experiment: str = SWE
     return training.convergence_epoch(kept(experiment, "loss", task=task, g=g))
 
 
-def functional_rank(task: str, g: float | list[float]) -> xr.DataArray:
-    """First rank of dW at which the loss is below 5 % of that without dW; mean over g, none if one has none."""
-    ranks = lowrank.functional_rank(kept(SWEEP, "loss_at_rank", task=task, g=g), first=True)
-    return ranks.mean("g", skipna=False) if "g" in ranks.dims else ranks
-
-
 def largest_functional_rank(g: list[float]) -> xr.DataArray:
     """Largest functional rank of all networks that reached 5 %, all tasks; 26 for one without a rank up to 25."""
     loss, at_rank = (kept(SWEEP, name, g=g) for name in ("loss", "loss_at_rank"))
     ranks = lowrank.functional_rank(at_rank, first=True).fillna(26)
     return ranks.where(training.convergence_epoch(loss).notnull()).max()
-
-
-def failing_networks(task: str, g: list[float]) -> xr.DataArray:
-    """Count of g at which a network never reaches 5 %, or has no functional rank."""
-    ranks = lowrank.functional_rank(kept(SWEEP, "loss_at_rank", task=task, g=g), first=True)
-    return (epochs_to_5_percent(task, g) + ranks).isnull()
 
 
 def spread_over_sizes(task: str, g: float, N: list[int]) -> Ratio:

@@ -161,10 +161,10 @@ def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tens
 
 @torch.no_grad()
 def state_distance(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor) -> Tensor:
-    """Euclidean distance of the states of each replaced W (k, N, N) from the full network's: mean (k,).
+    """Mean Euclidean distance of states, and of rates, of each replaced W (k, N, N) from the full network's: (2, k).
 
     Without noise; both run side by side, so that no trajectory is kept.  Shapes as in `outputs`.
     """
     run = rnn.steps(torch.cat([weights.W, W.to(weights.W.dtype)]), weights.M, inputs, h0, None, dt, torch.tanh)
     next(run)
-    return torch.stack([(x[1:] - x[:1]).norm(dim=-1).mean(-1) for x, _ in run]).mean(0)
+    return sum(torch.stack([(x[1:] - x[:1]).norm(dim=-1).mean(-1) for x in both]) for both in run) / len(inputs)

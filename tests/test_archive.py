@@ -33,6 +33,7 @@ def result(value: float = 0.5) -> xr.Dataset:
             "digest_of": (("task",), np.array(["ä", ""], dtype=object)),
             "solved": (("g",), np.array([True, False])),
             "alone": ((), np.float32(np.inf)),
+            "unlabelled": (("free",), np.array([2.0, 1.0])),
         },
         coords=grid,
     )
@@ -141,15 +142,15 @@ def test_other_version_and_missing_file_are_named(kept):
 def test_one_variable_is_read_as_it_is_in_the_whole_and_only_of_the_settings_asked_for(kept):
     whole = archive.read(kept)
     for name in whole.data_vars:
-        one = archive.variable(kept, json.dumps(SETTINGS), name)
+        one = archive.variable(kept, SETTINGS, name)
         assert set(one) == {name, *whole[name].dims}
         for part, found in one.items():
             assert found.equals(whole[part].variable) and found.dims == whole[part].dims, part
     for other in (SETTINGS | {"N": 4}, SETTINGS | {"N": 2}, {}):
         with pytest.raises(ArchiveError, match=f'{kept} was made with .*"N": 3.*, not'):
-            archive.variable(kept, json.dumps(other), "loss")
+            archive.variable(kept, other, "loss")
     with pytest.raises(KeyError):
-        archive.variable(kept, json.dumps(SETTINGS), "nothing")
+        archive.variable(kept, SETTINGS, "nothing")
 
 
 def test_fetch_computes_once_and_again_if_asked_to(tmp_path, monkeypatch):

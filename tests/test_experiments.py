@@ -85,7 +85,7 @@ def grid(scale):
 def compute(unit, device):
     return xr.Dataset({"x": ("k", np.array([7.0 * unit["k"]]))}, {"k": [unit["k"]]})
 
-EXPERIMENTS = {"lonely": Experiment(grid, "k{k}_{pair}", compute, lambda unit: 1.0)}
+EXPERIMENTS = {"lonely": Experiment(grid, "k{k}_{pair}", compute)}
 """
 
 
@@ -117,7 +117,7 @@ def test_units_are_named_apart_and_cover_their_grid(name, at):
     chosen = experiments.experiment(name)
     units = chosen.units(at)
     assert len({unit["unit"] for unit in units}) == len(units)
-    assert all(chosen.work(unit) > 0 for unit in units)
+    assert all(cost > 0 for cost in experiments.work(units))
     assert all(re.fullmatch(r"[\w.-]+", unit["unit"]) for unit in units)
 
 
@@ -265,7 +265,7 @@ def test_status_counts_what_is_kept_and_what_is_left(there):
     for unit in units[:2]:
         experiments.path("training", unit, "smoke").unlink()
     spent = sum(archive.read(path).attrs["seconds"] for path in there.glob("*.nc"))
-    share = sum(map(training.work, units[:2])) / sum(map(training.work, units[2:]))
+    share = sum((cost := experiments.work(units))[:2]) / sum(cost[2:])
     assert experiments.status("training", "smoke") == (4, 6, pytest.approx(share * spent), [])
     assert experiments.status("sweep", "smoke")[:2] == (0, 6)
     assert np.isnan(experiments.status("sweep", "smoke")[2])
@@ -277,7 +277,7 @@ def test_status_names_what_is_damaged_as_missing_and_goes_on(there, capsys):
     flip_a_bit(files[0])
     archive.write(files[1], archive.read(files[1]).assign_attrs(format=99))
     spent = sum(archive.read(path).attrs["seconds"] for path in files[2:])
-    share = sum(map(training.work, units[:2])) / sum(map(training.work, units[2:]))
+    share = sum((cost := experiments.work(units))[:2]) / sum(cost[2:])
     kept, total, seconds, faults = experiments.status("training", "smoke")
     assert (kept, total, seconds) == (4, 6, pytest.approx(share * spent))
     assert [str(path) in fault for path, fault in zip(files[:2], faults, strict=True)] == [True, True]

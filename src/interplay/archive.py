@@ -142,57 +142,52 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def read(path: Path) -> xr.Dataset:
+def read(path: Path, settings: dict | None = None) -> xr.Dataset:
     """The result at `path`, checked against its seal.
 
-    Raises `ArchiveError`, naming the file, if it is missing, cannot be read or is of another version; `Damaged` if it
-    is truncated or altered.
+    Raises `ArchiveError`, naming the file, if it is missing, cannot be read, is of another version or was made with
+    other settings than those given; `Damaged` if it is truncated or altered.
     """
+    file, held, attrs = _open(path, settings)
+    return xr.Dataset({name: _once(held, file[name]) for name in file if _is_variable(file[name])}, attrs=attrs)
+
+
+def variable(path: Path, settings: dict, name: str) -> dict[str, xr.Variable]:
+    """One variable of the result at `path` and its coordinates, by name, unpacking no other; errors as of `read`.
+
+    Raises KeyError if there is no such variable.
+    """
+    file, held, _ = _open(path, settings)
+    return {one: _once(held, file[one]) for one in (name, *_dims(file[name]))}
+
+
+def _open(path: Path, settings: dict | None) -> tuple[h5py.File, dict[str, xr.Variable], dict]:
+    """The file, what was unpacked of it, and its attributes."""
     try:
         state = path.stat()
-        return _read(path, state.st_mtime_ns, state.st_size).copy()
+        file, held, attrs = _unsealed(path, state.st_mtime_ns, state.st_size)
     except FileNotFoundError as fault:
         raise ArchiveError(
             f"{path} cannot be read ({fault.strerror}): compute it with `python -m interplay run`"
         ) from fault
     except OSError as fault:
         raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault}): it is left as it is") from fault
-
-
-@lru_cache(maxsize=256)
-def _read(path: Path, changed: int, size: int) -> xr.Dataset:
-    """`read`, once for every state of the file: a page and its ledger ask for the same results many times."""
-    with h5py.File(io.BytesIO(read_bytes(path))) as file:
-        held = {name: _unpacked(found) for name, found in file.items() if _is_variable(found)}
-        attrs = {name: value[0] if np.shape(value) == (1,) else value for name, value in file.attrs.items()}
-    data = xr.Dataset(held, attrs={name: value for name, value in attrs.items() if name != "_NCProperties"})
-    if (found := data.attrs.get("format")) != FORMAT:
+    if (found := attrs.get("format")) != FORMAT:
         raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
-    return data
-
-
-def variable(path: Path, settings: str, name: str) -> dict[str, xr.Variable]:
-    """One variable of the result at `path` and its coordinates, by name, unpacking no other; settings are JSON.
-
-    Raises `ArchiveError` as `read`, or if what is kept was made with other settings; KeyError if there is no such one.
-    """
-    try:
-        file, made_with, labels = _open(path, (state := path.stat()).st_mtime_ns, state.st_size)
-    except OSError as fault:
-        raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault})") from fault
-    if made_with != settings and json.loads(made_with) != json.loads(settings):
-        raise ArchiveError(f"{path} was made with {made_with}, not {settings}")
-    found = _unpacked(file[name])
-    for dim in set(found.dims) - set(labels):
-        labels[dim] = _unpacked(file[dim]) if _is_variable(file[dim]) else xr.Variable(dim, range(found.sizes[dim]))
-    return {name: found} | {dim: labels[dim] for dim in found.dims}
+    was, wanted = json.loads(attrs.get("settings", "{}")), json.loads(json.dumps(settings))
+    if settings is not None and was != wanted:
+        differ = sorted(name for name in was | wanted if name not in was.keys() & wanted or was[name] != wanted[name])
+        one, other = (json.dumps({name: of[name] for name in differ if name in of}) for of in (was, wanted))
+        raise ArchiveError(f"{path} was made with {one}, not {other}: move it away, or go back to those settings")
+    return file, held, attrs
 
 
 @lru_cache(maxsize=512)
-def _open(path: Path, changed: int, size: int) -> tuple[h5py.File, str, dict]:
-    """The file, its settings, and its coordinates as they are asked for."""
+def _unsealed(path: Path, changed: int, size: int) -> tuple[h5py.File, dict[str, xr.Variable], dict]:
+    """Once for every state of the file: a page and its ledger ask for the same results many times."""
     file = h5py.File(io.BytesIO(read_bytes(path)))
-    return file, file.attrs["settings"], {}
+    attrs = {name: value[0] if np.shape(value) == (1,) else value for name, value in file.attrs.items()}
+    return file, {}, {name: value for name, value in attrs.items() if name != "_NCProperties"}
 
 
 def _is_variable(found: h5py.Dataset) -> bool:
@@ -200,17 +195,24 @@ def _is_variable(found: h5py.Dataset) -> bool:
     return b"not a netCDF variable" not in found.attrs.get("NAME", b"")
 
 
-def _unpacked(found: h5py.Dataset) -> xr.Variable:
-    """As xarray gives it, ten times faster, since xarray looks at every dimension of a file for every variable."""
+def _dims(found: h5py.Dataset) -> list[str]:
     scale = found.attrs.get("CLASS") == b"DIMENSION_SCALE"
-    dims = [found.name[1:]] if scale else [dim[0].name[1:] for dim in found.dims]
+    return [found.name[1:]] if scale else [dim[0].name[1:] for dim in found.dims]
+
+
+def _once(held: dict[str, xr.Variable], found: h5py.Dataset) -> xr.Variable:
+    """As xarray gives it, ten times faster, since xarray looks at every dimension of a file for every variable."""
+    if (name := found.name[1:]) in held:
+        return held[name]
     values = found[()] if found.dtype.kind != "O" else np.array(found.asstr()[()]).astype(str)
     fill, encoding = found.attrs.get("_FillValue"), {"dtype": found.dtype}
     if fill is not None and values.dtype.kind == "i":
         values = np.where(values == fill, np.float32(np.nan), values.astype(np.float32))
     if found.attrs.get("dtype") == "bool":  # which netCDF does not know
         values = values.astype(bool)
-    return xr.Variable(dims if np.ndim(values) else (), values, encoding=encoding)
+    if not _is_variable(found):
+        values = np.arange(len(values))
+    return held.setdefault(name, xr.Variable(_dims(found) if np.ndim(values) else (), values, encoding=encoding))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -230,12 +232,7 @@ def look(path: Path, settings: dict) -> xr.Dataset | None:
     sys.audit("interplay.archive.look", str(path))  # so that the book's build knows of results that were not there
     if not path.exists() or (os.environ.get("INTERPLAY_RETRAIN") == "1" and path not in written):
         return None
-    data = read(path)
-    was, wanted = json.loads(data.attrs["settings"]), json.loads(json.dumps(settings))
-    if differ := sorted(name for name in was | wanted if name not in was.keys() & wanted or was[name] != wanted[name]):
-        one, other = (json.dumps({name: of[name] for name in differ if name in of}) for of in (was, wanted))
-        raise ArchiveError(f"{path} was made with {one}, not {other}: move it away, or go back to those settings")
-    return data
+    return read(path, settings)
 
 
 def kept(path: Path, settings: dict) -> xr.Dataset | None:

@@ -8,6 +8,7 @@ units of work, each kept in one file `<scale>/<experiment>/<unit>.nc` of the arc
 
 import ast
 import json
+import math
 import os
 import sys
 import warnings
@@ -28,19 +29,19 @@ from tqdm import tqdm
 from .. import archive, edge, rnn
 
 SCALES = ("smoke", "lite", "paper")
+COST = {"epochs": 1, "updates": 1, "depth": 1, "N": 2, "width": 2}  # power with which a size adds to a unit's cost
 FROM_ONE = {"mode", "leading", "factor", "layer", "joint", "in", "out", "index"}  # dimensions counted from 1
 
 
 class Experiment(NamedTuple):
     """grid(scale): settings of every unit, all that decides its result; named: its file, filled from them.
 
-    compute(settings, device) does one unit; work(settings) is its size, in units of the family.
+    compute(settings, device) does one unit.
     """
 
     grid: Callable[[str], Iterable[dict]]
     named: str
     compute: Callable[[dict, torch.device], xr.Dataset]
-    work: Callable[[dict], float]
 
     def units(self, at: str, **asked) -> list[dict]:
         """Settings of every unit at a scale, its name `unit` among them; lists in a name are joined by dashes.
@@ -160,17 +161,16 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
     Raises LabelError for what no result has, ArchiveError for a result that is missing or cannot be read.
     """
     labels = {label: value for label, value in labels.items() if value is not None}
-    units = [(name, *unit) for name in names.split() for unit in _units(name)]
+    units = [(name, unit) for name in names.split() for unit in _units(name)]
     for label, value in labels.items():
         asked = {*map(str, _listed(value))}
         units = [one for one in units if asked & {*map(str, _listed(one[1].get(label)))}] or units
     try:
-        files = tuple((path(name, unit, "paper"), name, text) for name, unit, text in units)
-        whole = _combined(files, variable)
+        whole = _combined(tuple((name, json.dumps(unit)) for name, unit in units), variable)
     except KeyError:
         raise LabelError(f"{names} has no variable {variable!r}") from None
     for label, value in labels.items():
-        there = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit, _ in units]
+        there = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit in units]
         if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in there]:
             known = ", ".join(map(str, there if label in whole.dims else whole.dims))
             raise LabelError(f"{variable} of {names} has no {label} {missing[0]!r}: there is {known}")
@@ -181,8 +181,8 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
 
 
 @cache
-def _units(name: str) -> list[tuple[dict, str]]:
-    return [(unit, json.dumps(unit, sort_keys=True)) for unit in experiment(name).units("paper")]
+def _units(name: str) -> list[dict]:
+    return experiment(name).units("paper")
 
 
 def _listed(value) -> list:
@@ -190,11 +190,12 @@ def _listed(value) -> list:
 
 
 @lru_cache(maxsize=512)
-def _combined(units: tuple[tuple[Path, str, str], ...], variable: str) -> xr.DataArray:
-    """Of units (file, experiment, settings); `kept.cache_clear()` has files that changed read again."""
+def _combined(units: tuple[tuple[str, str], ...], variable: str) -> xr.DataArray:
+    """Of units (experiment, settings); `kept.cache_clear()` has files that changed read again."""
     parts = []
-    for file, name, unit in units:
-        if not file.exists():
+    for name, settings in units:
+        unit = json.loads(settings)
+        if not (file := path(name, unit, "paper")).exists():
             raise archive.ArchiveError(
                 f"results of {name} are missing in {archive.folder()}: `python -m interplay run {name}` computes them"
             )
@@ -205,23 +206,30 @@ def _combined(units: tuple[tuple[Path, str, str], ...], variable: str) -> xr.Dat
 kept.cache_clear = _combined.cache_clear
 
 
+def work(units: list[dict]) -> list[float]:
+    """About how much each unit costs beside the others of its experiment: by sizes, and how many networks share it."""
+    sizes = [name for name in COST if all(isinstance(unit.get(name), int) for unit in units)]
+    lists = [name for name in ("g", "seeds") if all(isinstance(unit.get(name), list) for unit in units)]
+    return [
+        math.prod([one[name] ** COST[name] for name in sizes] + [len(one[name]) for name in lists]) for one in units
+    ]
+
+
 def status(name: str, at: str) -> tuple[int, int, float, list[str]]:
     """Units kept, units in all, seconds the missing ones will take on one worker (NaN before the first is done).
 
     Last, a sentence for every file that is damaged or cannot be read: such a unit counts as missing.
     """
-    chosen, done, spent, faults = experiment(name), [], 0.0, []
-    units = chosen.units(at)
-    for unit in units:
+    units, done, spent, faults = experiment(name).units(at), [], 0.0, []
+    for unit, cost in zip(units, costs := work(units), strict=True):
         if (file := path(name, unit, at)).exists():
             try:
                 spent += archive.read(file).attrs["seconds"]
-                done.append(unit)
+                done.append(cost)
             except archive.ArchiveError as fault:
                 faults.append(str(fault))
-    work = sum(map(chosen.work, done))
-    todo = sum(map(chosen.work, units)) - work
-    return len(done), len(units), todo * spent / work if done else (np.nan if todo else 0.0), faults
+    part = sum(done) / sum(costs)
+    return len(done), len(units), spent * (1 / part - 1) if done else np.nan, faults
 
 
 def run(name: str, at: str, executor: Executor | None = None, device: str = "auto", threads: int | None = None) -> None:

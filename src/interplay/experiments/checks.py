@@ -289,4 +289,4 @@ def lstm(unit: dict) -> Held:
 
 LINEAR, TREE = (gradient, moments, flow, invariants, collapse, start), (laws, orbits, reduction, step, two_layers)
 CHECKS = {check.__name__: check for check in (*LINEAR, *TREE, of_pathways, of_directions, lstm)}
-EXPERIMENTS = {"checks": Experiment(grid, "{check}", compute, lambda unit: 1.0)}
+EXPERIMENTS = {"checks": Experiment(grid, "{check}", compute)}

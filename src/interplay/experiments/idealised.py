@@ -65,10 +65,5 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
     return dataset(held, {"depth": unit["depth"], "seed": unit["seed"]}, start=unit["starts"])
 
 
-def work(unit: dict) -> float:
-    """Relative cost: epochs x layers, and the drawing of orthogonal layers."""
-    return 1e-4 * unit["depth"] * unit["epochs"] + 1e-9 * unit["depth"] * unit["width"] ** 3
-
-
 _units = partial(scaled, table("idealised")["pathways-idealised"])
-EXPERIMENTS = {"pathways-idealised": Experiment(_units, "D{depth}_s{seed}", compute, work)}
+EXPERIMENTS = {"pathways-idealised": Experiment(_units, "D{depth}_s{seed}", compute)}

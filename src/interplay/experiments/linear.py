@@ -39,15 +39,6 @@ def slowed(scale: str, name: str) -> list[dict]:
     return [unit | {"rate": unit["rate"] * (1 - unit["g"] ** 2) ** 2} for unit in scaled(TABLE[name], scale)]
 
 
-def work(unit: dict) -> float:
-    """Relative cost of one unit: epochs x steps x N^2 for back-propagation, N^3 for the exact gradient."""
-    networks = len(unit.get("samples", [0])) * np.size(unit["g"])
-    if unit["kind"] == "exact" or unit["optimiser"] == "flow":
-        return 1e-9 * networks * unit["N"] ** 3
-    steps = (unit["trial"] if unit["kind"] == "cosine" else unit["T"] + 1) / unit["dt"]
-    return 4e-9 * networks * unit["epochs"] * steps * unit["N"] ** 2
-
-
 def exact(unit: dict, device: torch.device) -> xr.Dataset:
     """Figure 4: convergence time, norm of the change, mean gradient, shuffled loss (g, sample, target)."""
     targets = np.array(unit["targets"])
@@ -208,9 +199,9 @@ def path(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 EXPERIMENTS = {
-    "linear-exact": Experiment(partial(scaled, TABLE["linear-exact"]), "exact", exact, work),
-    "linear-bptt": Experiment(partial(slowed, name="linear-bptt"), "bptt_z{target}_g{g}", back_propagation, work),
-    "linear-failure": Experiment(partial(slowed, name="linear-failure"), "failure_z{target}_g{g}", failure, work),
-    "linear-cosine": Experiment(partial(scaled, TABLE["linear-cosine"]), "cosine_{nonlinearity}_g{g}", cosine, work),
-    "linear-path": Experiment(partial(scaled, TABLE["linear-path"]), "path_{step}_s{sample}", path, work),
+    "linear-exact": Experiment(partial(scaled, TABLE["linear-exact"]), "exact", exact),
+    "linear-bptt": Experiment(partial(slowed, name="linear-bptt"), "bptt_z{target}_g{g}", back_propagation),
+    "linear-failure": Experiment(partial(slowed, name="linear-failure"), "failure_z{target}_g{g}", failure),
+    "linear-cosine": Experiment(partial(scaled, TABLE["linear-cosine"]), "cosine_{nonlinearity}_g{g}", cosine),
+    "linear-path": Experiment(partial(scaled, TABLE["linear-path"]), "path_{step}_s{sample}", path),
 }

@@ -48,14 +48,6 @@ def authors_grid(scale: str) -> list[dict]:
     return [unit | of_task(unit) for unit in scaled(TABLE["operative-authors"], scale)]
 
 
-def work(unit: dict) -> float:
-    """Relative cost: updates x steps x trials x N^2, or networks simulated."""
-    many = 3 * len(unit["samples"]) * unit["updates"] * 60 if unit["kind"] == "networks" else (
-        len(unit["kinds"]) * len(unit["ranks"]) * unit["test"]
-    )  # fmt: skip
-    return 2e-9 * many * made(unit).n_steps * unit["N"] ** 2
-
-
 def made(unit: dict, **changes: float) -> tasks.Task:
     """The task of a unit, with changes of its fields."""
     return tasks.get(unit["task"])(**(unit["task_fields"] | changes))
@@ -244,7 +236,7 @@ def by_function(W, states, labels, drawn, ranks: list[int], costs) -> np.ndarray
 
 
 EXPERIMENTS = {
-    "operative-networks": Experiment(grid, "{task}_s{samples[0]}", train, work),
-    "operative-measures": Experiment(measured_grid, "{task}_s{sample}", measure, work),
-    "operative-authors": Experiment(authors_grid, "{task}_n{sample}", measure_authors, work),
+    "operative-networks": Experiment(grid, "{task}_s{samples[0]}", train),
+    "operative-measures": Experiment(measured_grid, "{task}_s{sample}", measure),
+    "operative-authors": Experiment(authors_grid, "{task}_n{sample}", measure_authors),
 }

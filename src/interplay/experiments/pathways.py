@@ -21,13 +21,6 @@ def figures(scale: str) -> list[dict]:
     return [unit | {"epochs": min(unit["epochs"], unit.pop("longest"))} for unit in units]
 
 
-def work(unit: dict) -> float:
-    """Relative cost: epochs x layers x the square of the width (for reduced networks, a tenth)."""
-    depth = unit.get("depth") or sum(unit["depths"]) / 2
-    many = len(unit.get("seeds", [0]))
-    return 1e-9 * unit["epochs"] * depth * many * (unit["width"] * (0.1 if unit["kind"] == "seeds" else 1)) ** 2
-
-
 def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
     """First epoch at which both pathways together hold half of a mode, NaN if none: (..., mode).
 
@@ -117,7 +110,7 @@ def unequal(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 EXPERIMENTS = {
-    "pathways-figures": Experiment(figures, "{phi}_D{depth}_s{seed}", figure, work),
-    "pathways-seeds": Experiment(partial(scaled, TABLE["pathways-seeds"]), "D{depth}_s{seeds[0]}", many, work),
-    "pathways-unequal": Experiment(partial(scaled, TABLE["pathways-unequal"]), "c{scale}_D{depths}", unequal, work),
+    "pathways-figures": Experiment(figures, "{phi}_D{depth}_s{seed}", figure),
+    "pathways-seeds": Experiment(partial(scaled, TABLE["pathways-seeds"]), "D{depth}_s{seeds[0]}", many),
+    "pathways-unequal": Experiment(partial(scaled, TABLE["pathways-unequal"]), "c{scale}_D{depths}", unequal),
 }

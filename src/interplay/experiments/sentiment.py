@@ -70,16 +70,6 @@ def probed(scale: str) -> list[dict]:
     return [own | {"network": unit} for stage in ("networks", "matched", "rates") for unit in kept_whole(stage, scale)]
 
 
-def work(unit: dict) -> float:
-    """Relative cost: tokens x parameters."""
-    if unit["kind"] == "data":
-        return 0.01
-    network = unit.get("network", unit)
-    each = {"LSTM": 1.0, "GRU": 1.3, "RNN": 0.5}[network["cell"]] * network["hidden"] ** 2
-    epochs = min(network["epochs"], 30) if "until" in network else network["epochs"]
-    return each * (0.4 * len(unit["ranks"]) if "network" in unit else epochs)
-
-
 def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, reading.Held, xr.Dataset]:
     """The network of a unit, its weights before, batches by split (of training `sentences`, evenly), the words."""
     network = unit["network"]
@@ -193,14 +183,14 @@ def network(
 
 SAMPLE, CUT = "{cell}_s{sample}", "{network[unit]}"  # names of files
 EXPERIMENTS = {
-    "sentiment-data": Experiment(lambda scale: [text(scale)], "words", words.find, work),
-    "sentiment-networks": Experiment(partial(networks, "networks"), SAMPLE, train, work),
-    "sentiment-measures": Experiment(partial(measured, "measures", "networks"), CUT, measure, work),
-    "sentiment-matched": Experiment(partial(networks, "matched"), SAMPLE, train, work),
-    "sentiment-matched-measures": Experiment(partial(measured, "matched-measures", "matched"), CUT, measure, work),
-    "sentiment-noise": Experiment(partial(networks, "noise"), SAMPLE, train, work),
-    "sentiment-noise-measures": Experiment(partial(measured, "noise-measures", "noise"), CUT, measure, work),
-    "sentiment-probes": Experiment(probed, "{network[kind]}_{network[unit]}", probe, work),
-    "sentiment-rates": Experiment(partial(networks, "rates"), "{cell}_1-{part}_s{sample}", train, work),
-    "sentiment-rates-measures": Experiment(partial(measured, "rates-measures", "rates"), CUT, measure, work),
+    "sentiment-data": Experiment(lambda scale: [text(scale)], "words", words.find),
+    "sentiment-networks": Experiment(partial(networks, "networks"), SAMPLE, train),
+    "sentiment-measures": Experiment(partial(measured, "measures", "networks"), CUT, measure),
+    "sentiment-matched": Experiment(partial(networks, "matched"), SAMPLE, train),
+    "sentiment-matched-measures": Experiment(partial(measured, "matched-measures", "matched"), CUT, measure),
+    "sentiment-noise": Experiment(partial(networks, "noise"), SAMPLE, train),
+    "sentiment-noise-measures": Experiment(partial(measured, "noise-measures", "noise"), CUT, measure),
+    "sentiment-probes": Experiment(probed, "{network[kind]}_{network[unit]}", probe),
+    "sentiment-rates": Experiment(partial(networks, "rates"), "{cell}_1-{part}_s{sample}", train),
+    "sentiment-rates-measures": Experiment(partial(measured, "rates-measures", "rates"), CUT, measure),
 }

@@ -45,12 +45,6 @@ def grid(scale: str, name: str) -> list[dict]:
     return sorted((settings(scale, **one) for one in every(TABLE["units"][name][scale])), key=itemgetter("sample"))
 
 
-def work(unit: dict) -> float:
-    """Floating-point operations of one unit's training, in units of 1e9."""
-    steps = tasks.get(unit["task"])(**unit["task_fields"]).n_steps
-    return 6e-9 * len(unit["g"]) * unit["epochs"] * unit["batch"] * steps * unit["N"] ** 2
-
-
 def initial(unit: dict, device: torch.device) -> rnn.Weights:
     """The networks of a unit before training, one a g, from their seeds."""
     task = tasks.get(unit["task"])()
@@ -157,7 +151,7 @@ def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArr
     return solved.idxmax("epoch").where(solved.any("epoch")).astype(float)
 
 
-_of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute, work=work)
+_of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute)
 OWN = _of(lambda scale, task, g, sample: [settings(scale, task, (g,), sample)])  # of a reader's task; in no list
 EXPERIMENTS = {
     "training": _of(partial(grid, name="training")),

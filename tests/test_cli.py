@@ -155,7 +155,7 @@ def test_status_has_a_line_for_every_experiment(capsys, folder):
     assert cli.main(["status", "--scale", "smoke"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert str(folder) in first
-    assert [line.split()[0] for line in lines] == experiments.names()
+    assert [line.split()[0] for line in lines] == list(experiments.names())
     assert all(" 0 of " in line and line.endswith("time unknown") for line in lines)
     assert not folder.exists()
 

@@ -77,10 +77,10 @@ def flip_a_bit(path: Path) -> None:
 FAMILY = """
 import numpy as np
 import xarray as xr
-from interplay.experiments import Experiment, rows
+from interplay.experiments import Experiment, every
 
 def grid(scale):
-    return rows(k=range(2), pair=[[0.5, 2.0]])
+    return every([{"k": [0, 1], "pair": [[0.5, 2.0]]}])
 
 def compute(unit, device):
     return xr.Dataset({"x": ("k", np.array([7.0 * unit["k"]]))}, {"k": [unit["k"]]})
@@ -93,14 +93,14 @@ def test_an_experiment_is_added_with_one_file(tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text(FAMILY)
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
-    experiments._families.cache_clear()
+    experiments.names.cache_clear()
     try:
         assert "lonely" in experiments.names()
         experiments.run("lonely", "smoke")
         assert experiments.load("lonely", "smoke").x.values.tolist() == [0.0, 7.0]
         assert sorted(path.name for path in tmp_path.rglob("*.nc")) == ["k0_0.5-2.0.nc", "k1_0.5-2.0.nc"]
     finally:
-        experiments._families.cache_clear()
+        experiments.names.cache_clear()
 
 
 def test_an_experiment_imports_no_other_family():
@@ -283,7 +283,7 @@ def test_status_names_what_is_damaged_as_missing_and_goes_on(there, capsys):
     assert [str(path) in fault for path, fault in zip(files[:2], faults, strict=True)] == [True, True]
     assert cli.main(["status", "--scale", "smoke"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split()[0] for line in lines if line[0] != " "] == experiments.names()
+    assert [line.split()[0] for line in lines if line[0] != " "] == list(experiments.names())
     at = next(number for number, line in enumerate(lines) if line.startswith("training "))
     assert lines[at + 1].strip() == faults[0] and faults[0].startswith(f"{files[0]} is damaged")
     assert len(lines) == len(experiments.names()) + 2

@@ -159,7 +159,7 @@ def test_series_begin_as_the_limit_of_small_targets(g):
             lambda: linear.flow(linear.reduce(*runs.draw(0.5, 20, 0)), 0.0, np.array([0, 1.0])),
             "target z-hat is 0.0, but must be finite and above 0",
         ),
-        (lambda: theory.exact_angle(-1.0), "targets > 0"),
+        (lambda: theory.exact_angle(-1.0), "z-hat of the exact solution is -1.0, but must be finite and above 0"),
         (lambda: theory.moment(0.5, 5), "n = 1, 2, 3 or 4"),
     ],
 )
@@ -221,3 +221,33 @@ def test_the_path_starts_at_the_theory_and_changes_one_thing_a_step():
     net = linear.reduce(*(W0 := runs.draw(0.5, 32, 0))[:2], runs.quiet(*W0))
     exact = np.linalg.svdvals(linear.flow(net, 0.5, units["flow"]["rate"] * np.array([0, 20]))[1][-1])
     np.testing.assert_allclose(at["flow"].values_change.values.ravel()[:2], exact[:2], rtol=1e-3)
+
+
+FORMS = {
+    "beta": lambda g, tau, target: theory.beta(g),
+    "moment": lambda g, tau, target: theory.moment(g, 3),
+    "output_series": lambda g, tau, target: theory.output_series(tau, g, target),
+    "first_value_series": lambda g, tau, target: theory.first_value_series(tau, g, target),
+    "small_target": lambda g, tau, target: np.stack(theory.small_target(tau, g, target)),
+    "shuffle_law": lambda g, tau, target: theory.shuffle_law(g),
+    "exact_output": lambda g, tau, target: theory.exact_output(g),
+    "exact_change": lambda g, tau, target: theory.exact_change(g[1]),
+    "exact_angle": lambda g, tau, target: theory.exact_angle(target[0]),
+    "exact_course": lambda g, tau, target: theory.exact_course(tau, target[1]),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_closed_forms_take_arrays_and_tensors_of_any_precision(name):
+    given = [[0.25, 0.5], [0.125, 0.25], [0.5, 2.0]]  # exact in every precision
+    expected = FORMS[name](*map(np.array, given))
+    assert np.isfinite(expected).all()
+    kinds = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
+    for kind in [lambda x: x.astype(np.float32), *(lambda x, k=k: torch.tensor(x, dtype=k) for k in kinds)]:
+        parts = [kind(np.array(x)) for x in given]
+        for trained in (False, True):
+            if trained and isinstance(parts[0], torch.Tensor):
+                parts = [x.requires_grad_() for x in parts]
+            found = FORMS[name](*parts)
+            assert not isinstance(found, torch.Tensor) and np.asarray(found).dtype == np.float64
+            np.testing.assert_allclose(found, expected, rtol=1e-12)

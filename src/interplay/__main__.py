@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     code = 0
     try:
         if asked.verb == "run":
-            names = experiments.names() if asked.name == "all" else [asked.name]
+            names = list(experiments.names()) if asked.name == "all" else [asked.name]
             at, _ = experiments.scale(asked.scale), [experiments.experiment(name) for name in names]
             with workers(asked.workers, asked.dask, asked.threads) as executor:
                 for name in names:

@@ -9,6 +9,7 @@ from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +50,11 @@ def one_of(name: str, value: Any, allowed: Collection) -> Any:
 def plain(value: Any) -> Tensor:
     """A tensor, also of an array; where and as it is, whatever device is the default."""
     return value if isinstance(value, Tensor) else torch.as_tensor(value)
+
+
+def array(value: Any) -> np.ndarray:
+    """A float64 array of numbers, arrays or a tensor, of whatever precision, device and gradient."""
+    return np.asarray(value.detach().cpu().double() if isinstance(value, Tensor) else value, float)
 
 
 def tensor(name: str, value: Any, *axes: str, widen: bool = False, **known: int) -> Tensor:

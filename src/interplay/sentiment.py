@@ -4,7 +4,7 @@ Weights carry the paper's names: U1, W1 the input and recurrent weights of layer
 are the gates, one below the other (LSTM: input, forget, cell, output; GRU: reset, update, new; RNN: one).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import NamedTuple
 
@@ -108,13 +108,27 @@ def batches(
             yield Batch(pad_sequence([sentences[i] for i in chosen]), lengths, labels[chosen])
 
 
-@torch.no_grad()
-def evaluate(reader: Reader, held: list[Batch]) -> tuple[float, float]:
-    """Cross-entropy (nats) and share of right answers over all sentences, without dropout (which stays off)."""
-    reader.eval()
-    logits = torch.cat([reader(batch.words, batch.lengths) for batch in held])
-    labels = torch.cat([batch.labels for batch in held])
-    return float(cross_entropy(logits, labels)), float(((logits > 0) == (labels > 0.5)).float().mean())
+def evaluate(
+    reader: Reader, held: Iterable[Batch], optimiser: torch.optim.Optimizer | None = None
+) -> tuple[float, float]:
+    """Cross-entropy (nats) and share of right answers over all sentences, without dropout (which stays off).
+
+    optimiser: takes a step after every batch, with dropout; then both are means while the network learns
+    """
+    reader.train(optimiser is not None)
+    loss, right, count = 0.0, 0.0, 0
+    for part in held:
+        with torch.set_grad_enabled(optimiser is not None):
+            logits = reader(part.words, part.lengths)
+            error = cross_entropy(logits, part.labels)
+        if optimiser:
+            optimiser.zero_grad()
+            error.backward()
+            optimiser.step()
+        loss += float(error.detach()) * len(logits)
+        right += float(((logits > 0) == (part.labels > 0.5)).sum())
+        count += len(logits)
+    return loss / count, right / count
 
 
 def against_rank(
@@ -140,12 +154,6 @@ def against_rank(
     finally:
         put(reader, after)
     return found
-
-
-def adam(reader: Reader, lr: float) -> torch.optim.Adam:
-    """The paper's optimiser of all that is trained; raises ValueError for a rate that is not finite and above 0."""
-    rate = edge.number("learning rate", lr, above=0)
-    return torch.optim.Adam([part for part in reader.parameters() if part.requires_grad], lr=rate, fused=True)
 
 
 def train(
@@ -177,26 +185,7 @@ def train(
         rng = np.random.Generator(np.random.PCG64(seed("order", *label, epoch)))
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(generator("dropout", *label, epoch).initial_seed())
-            found = (
-                step(reader, optimiser, batches(*known, rng, bucket))
-                if epoch
-                else evaluate(reader, list(batches(*known)))
-            )
+            once = (batches(*known, rng, bucket), optimiser) if epoch else (batches(*known),)
+            found = evaluate(reader, *once)
         history.append([*found, *evaluate(reader, held)])
         yield epoch
-
-
-def step(reader: Reader, optimiser: torch.optim.Optimizer, parts: Iterator[Batch]) -> tuple[float, float]:
-    """One epoch, with dropout: mean loss (nats) and share of right answers while it learns."""
-    reader.train()
-    loss, right, count = 0.0, 0.0, 0
-    for part in parts:
-        logits = reader(part.words, part.lengths)
-        error = cross_entropy(logits, part.labels)
-        optimiser.zero_grad()
-        error.backward()
-        optimiser.step()
-        loss += float(error.detach()) * len(logits)
-        right += float(((logits > 0) == (part.labels > 0.5)).sum())
-        count += len(logits)
-    return loss / count, right / count

@@ -61,7 +61,12 @@ def load(
     """
     at = experiments.scale(at)
     name, unit = unit_of(task, g, sample, at)
-    data = _read(name, unit, at, at != "paper" if train is None else train)
+    path, here = experiments.path(name, unit, at), rnn.device()
+    if not (at != "paper" if train is None else train):
+        if not path.exists():
+            _get(path)
+        archive.read(path)  # a damaged one is named, and not trained anew
+    data = archive.fetch(path, unit, lambda: archive.made(unit, lambda: training.compute(unit, here), str(here)))
     data = data.sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
     before = training.initial(unit | {"g": [float(data.g)]}, torch.device("cpu"))
     if (found := training.digests(before.W)[0]) != (wanted := str(data.W0_digest.values)):
@@ -74,16 +79,6 @@ def load(
     after = Weights(before.W + change, before.M + dM, before.v + dv)
     before, after = (Weights(*(w.to(device) for w in weights)) for weights in (before, after))
     return Network(before, after, float(data.loss_test))
-
-
-def _read(name: str, unit: dict, at: str, train: bool) -> xr.Dataset:
-    """The unit that holds a network."""
-    path, device = experiments.path(name, unit, at), rnn.device()
-    if not train:
-        if not path.exists():
-            _get(path)
-        archive.read(path)  # a damaged one is named, and not trained anew
-    return archive.fetch(path, unit, lambda: archive.made(unit, lambda: training.compute(unit, device), str(device)))
 
 
 def home() -> str | None:

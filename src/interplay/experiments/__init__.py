@@ -52,19 +52,14 @@ class Experiment(NamedTuple):
         return [{"unit": self.named.format_map(one).translate(plain)} | one for one in self.grid(at, **asked)]
 
 
-def rows(**axes: Iterable) -> list[dict]:
-    """Every combination of values of the axes, the last one changing fastest."""
-    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-
-
 def table(family: str) -> dict:
     """The settings of a family, from its YAML file."""
     return yaml.safe_load(Path(__file__).with_name(f"{family}.yaml").read_text("utf-8"))
 
 
 def every(units: list[dict]) -> list[dict]:
-    """A unit for every combination of what stands in lists, row by row."""
-    return [one for row in units for one in rows(**{name: _listed(value) for name, value in row.items()})]
+    """A unit for every combination of what stands in lists, row by row, the last one changing fastest."""
+    return [dict(zip(row, one, strict=True)) for row in units for one in product(*map(_listed, row.values()))]
 
 
 def scaled(settings: dict, at: str) -> list[dict]:
@@ -85,14 +80,9 @@ def dataset(held: dict[str, tuple], labels: dict[str, object], **coordinates: ob
     return data.assign_coords(counted | coordinates).expand_dims({name: [label] for name, label in labels.items()})
 
 
-def names() -> list[str]:
-    """All experiments, family by family."""
-    return list(_families())
-
-
 @cache
-def _families() -> dict[str, str]:
-    """Experiments with the module of each, from the keys of `EXPERIMENTS` in the sources: nothing is imported."""
+def names() -> dict[str, str]:
+    """All experiments, each with its family, by the keys of `EXPERIMENTS` in the sources: nothing is imported."""
     found = {}
     for file in sorted(file for folder in __path__ for file in Path(folder).glob("*.py")):
         for line in ast.parse(file.read_text("utf-8")).body:
@@ -108,7 +98,7 @@ def scale(chosen: str | None = None) -> str:
 
 def experiment(name: str) -> Experiment:
     """The experiment of that name; raises ValueError if there is none."""
-    family = _families()[edge.one_of("experiment", name, _families())]
+    family = names()[edge.one_of("experiment", name, names())]
     return import_module(f".{family}", __name__).EXPERIMENTS[name]
 
 

@@ -106,7 +106,8 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     made, before = reading.reader(unit, data, device)
     read, labels = words.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
-    optimiser = sentiment.adam(made, unit["lr"])
+    learned = [part for part in made.parameters() if part.requires_grad]
+    optimiser = torch.optim.Adam(learned, lr=unit["lr"], fused=True)
     few = [rank for rank in unit["ranks_through"] if rank <= unit["hidden"]]
     path = archive.checkpoint(where(f"sentiment-{unit['kind']}", unit, unit["scale"]))
     of = {"unit": json.dumps(unit, sort_keys=True), "words": words.digest(data)}

@@ -200,6 +200,7 @@ def path(unit: dict, device: torch.device) -> xr.Dataset:
 
 EXPERIMENTS = {
     "linear-exact": Experiment(partial(scaled, TABLE["linear-exact"]), "exact", exact),
+    "linear-many": Experiment(partial(scaled, TABLE["linear-many"]), "many", exact),
     "linear-bptt": Experiment(partial(slowed, name="linear-bptt"), "bptt_z{target}_g{g}", back_propagation),
     "linear-failure": Experiment(partial(slowed, name="linear-failure"), "failure_z{target}_g{g}", failure),
     "linear-cosine": Experiment(partial(scaled, TABLE["linear-cosine"]), "cosine_{nonlinearity}_g{g}", cosine),

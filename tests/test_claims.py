@@ -462,10 +462,14 @@ def test_ledger_of_the_kept_results(monkeypatch):
         assert all(row[key] for key in ("id", "source", "claim", "expected", "figure", "fixed")), row["id"]
         assert row["verdict"] in ("holds", "differs"), row["id"]
         assert bool(row["note"] or row["cause"] or row["by_code"]) <= (row["verdict"] == "differs")
+        kind = (row["cause"] or {"kind": None})["kind"]
+        assert (kind == "figure") >= bool(row["by_code"]), row["id"]
+        assert ("code" in row["references"] and kind == "figure") <= bool(row["by_code"]), row["id"]
         assert (row["low"] is None) == (row["high"] is None) == (row["interval"] is None)
         if row["low"] is not None:
             assert row["low"] <= row["value"] <= row["high"], row["id"]
             assert row["interval"] != {"holds": "clearly differs", "differs": "firmly"}[row["verdict"]], row["id"]
+    assert sum(row["cause"]["kind"] == "unknown" for row in rows if row["cause"]) <= 3
     on_the_worst = {"C6", "C19 dW"}  # of all networks, so one value
     for name in (f"C{i}" for i in (*range(1, 20), *range(33, 37))):
         of = [row for row in rows if row["id"].split()[0] == name]

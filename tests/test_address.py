@@ -16,7 +16,8 @@ from address import Address
 
 ROOT = Path(__file__).parents[1]
 FORK = Address("ada/my.fork", "0123456789abcdef0123456789abcdef01234567")
-LARGE = {"sentiment", "sentiment-rank", "sentiment-gates", "claims", "how-computed"}  # they read more than 25 MB, and say so
+# They read more than 25 MB, and say so.
+LARGE = {"sentiment", "sentiment-rank", "sentiment-gates", "claims", "how-computed"}
 
 
 def git(folder, *words):

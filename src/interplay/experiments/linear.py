@@ -177,24 +177,32 @@ def cosine(unit: dict, device: torch.device) -> xr.Dataset:
 
 def path(unit: dict, device: torch.device) -> xr.Dataset:
     """One step of the path on the fixed-point task: a network a g, its readout quiet, trained and measured."""
-    parts, target = [], unit["target"]
+    parts, target, N, sample = [], *(unit[name] for name in ("target", "N", "sample"))
     trial = tasks.Trials(*(x.to(device) for x in step_trial(1, unit["T"], target, unit["dt"])))
-    for one in [unit | {"g": g, "samples": [unit["sample"]]} for g in unit["g"]]:
-        W0, m, w = draw(one["g"], unit["N"], unit["sample"])
-        w = quiet(W0, m, w)
-        before = ensemble(one, torch.float32, device)
-        before.v.copy_(torch.tensor(w[:, None] / math.sqrt(unit["N"])))
-        if unit["optimiser"] == "flow":
-            net = linear.reduce(W0, m, w)
-            z, A = linear.flow(net, target, unit["rate"] * np.arange(unit["epochs"] + 1))
-            loss, W = (target - z[:-1]) ** 2 / 2, torch.tensor(linear.connectivity(net, W0, A[-1])[None]).to(before.W)
-        else:
-            done = train(one, before, trial, [])
-            loss, W = done.loss[:, 0], done.weights.W
-        shuffled = lowrank.shuffle(before.W[0], generator("shuffle", "linear", *(one[x] for x in ("N", "g", "sample"))))
-        found = training.measure(unit, before, before._replace(W=W), shuffled, trial, unit["dt"])
-        found |= {"loss": (("epoch",), loss)}
-        parts.append(dataset(found, {name: one[name] for name in ("step", "g", "sample")}, part=["real", "imaginary"]))
+    drawn = [(W0, m, quiet(W0, m, w)) for W0, m, w in (draw(g, N, sample) for g in unit["g"])]
+    each = [ensemble({"N": N, "g": g, "samples": [sample]}, torch.float32, device) for g in unit["g"]]
+    before = rnn.Weights(*map(torch.cat, zip(*each)))
+    before.v[:, :, 0] = torch.tensor(np.stack([w for _, _, w in drawn]) / math.sqrt(N))
+    if unit["optimiser"] == "flow":
+        nets, tau = [linear.reduce(*one) for one in drawn], unit["rate"] * np.arange(unit["epochs"] + 1)
+        loss, A = zip(*(linear.flow(net, target, tau) for net in nets))
+        loss = (target - np.stack(loss)[:, :-1]) ** 2 / 2
+        ends = [linear.connectivity(net, W0, a[-1]) for net, (W0, _, _), a in zip(nets, drawn, A)]
+        W = torch.tensor(np.stack(ends)).to(before.W)
+    else:
+        done = train(unit | {"samples": unit["g"]}, before, trial, [])
+        loss, W = done.loss.T, done.weights.W
+    for n, g in enumerate(unit["g"]):
+        old = rnn.Weights(*(x[n : n + 1] for x in before))
+        shuffled = lowrank.shuffle(old.W[0], generator("shuffle", "linear", N, g, sample))
+        found = training.measure(unit, old, old._replace(W=W[n : n + 1]), shuffled, trial, unit["dt"])
+        parts.append(
+            dataset(
+                found | {"loss": (("epoch",), loss[n])},
+                {"step": unit["step"], "g": g, "sample": sample},
+                part=["real", "imaginary"],
+            )
+        )
     return archive.combine(parts)[["loss", "loss_test", "loss_at_rank", "loss_shuffled", "values_change"]]
 
 

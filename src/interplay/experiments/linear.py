@@ -127,9 +127,8 @@ def back_propagation(unit: dict, device: torch.device) -> xr.Dataset:
         done = train(one, ensemble(one, torch.float32, device), step_trial(1, unit["T"], target, unit["dt"]), recorded)
         change = torch.cat([done.snapshots[epoch] - done.snapshots[0] for epoch in recorded]).double()
         run = linear.descend(linear.reduce(*draw(g, unit["N"], sample)), target, unit["rate"], epochs)
-        found = {
-            "loss": (("epoch",), done.loss[:, 0]),
-            "loss_exact": (("epoch",), run.loss),
+        found = {"loss": (("epoch",), done.loss[:, 0]), "loss_exact": (("epoch",), run.loss)}
+        found |= {
             "values": (("snapshot", "rank"), torch.linalg.svdvals(change)[:, :leading]),
             "values_exact": (("snapshot", "rank"), np.linalg.svdvals(run.A[recorded])[:, :leading]),
             # What finite T leaves: the largest real part of W's eigenvalues sets the slowest decay of the transient.
@@ -161,10 +160,10 @@ def failure(unit: dict, device: torch.device) -> xr.Dataset:
 def cosine(unit: dict, device: torch.device) -> xr.Dataset:
     """The autonomous cosine: loss, output of the trained network, and the leading eigenvalues through training."""
     W, M, _ = ensemble(unit, torch.float32, device)
-    trial = cosine_trial(len(unit["samples"]), **{name: unit[name] for name in COSINE})
+    trial = cosine_trial(len(M), **{name: unit[name] for name in COSINE})
     done, course, held, coordinates = followed(unit, rnn.Weights(W, M, M / unit["N"]), trial, M[..., 0])
-    how = {name: unit[name] for name in ("dt", "nonlinearity")}
-    z, _ = rnn.simulate(done.weights, trial[0].to(W.device), h0=M[..., 0], **how)
+    inputs, phi = trial[0].to(W.device), unit["nonlinearity"]
+    z, _ = rnn.simulate(done.weights, inputs, h0=M[..., 0], dt=unit["dt"], nonlinearity=phi)
     values = torch.linalg.eigvals(course)
     for name, index in (("of_imaginary", values.imag.argmax(-1)), ("of_real", values.real.argmax(-1))):
         largest = values.gather(-1, index[..., None])[..., 0]
@@ -172,37 +171,30 @@ def cosine(unit: dict, device: torch.device) -> xr.Dataset:
     held["output"] = (("sample", "time"), z[:, :, 0, 0].T)
     held["values"] = (("sample", "rank"), torch.linalg.svdvals(course[:, -1] - course[:, 0])[:, : unit["leading"]])
     coordinates |= {"time": unit["dt"] * np.arange(1, len(z) + 1), "part": ["real", "imaginary"]}
-    return dataset(held, {"nonlinearity": unit["nonlinearity"], "g": unit["g"]}, **coordinates)
+    return dataset(held, {"nonlinearity": phi, "g": unit["g"]}, **coordinates)
 
 
 def path(unit: dict, device: torch.device) -> xr.Dataset:
     """One step of the path on the fixed-point task: a network a g, its readout quiet, trained and measured."""
-    parts, target, N, sample = [], *(unit[name] for name in ("target", "N", "sample"))
+    g, N, sample, target, parts = *(unit[name] for name in ("g", "N", "sample", "target")), []
     trial = tasks.Trials(*(x.to(device) for x in step_trial(1, unit["T"], target, unit["dt"])))
-    drawn = [(W0, m, quiet(W0, m, w)) for W0, m, w in (draw(g, N, sample) for g in unit["g"])]
-    each = [ensemble({"N": N, "g": g, "samples": [sample]}, torch.float32, device) for g in unit["g"]]
-    before = rnn.Weights(*map(torch.cat, zip(*each)))
+    drawn = [(W0, m, quiet(W0, m, w)) for W0, m, w in (draw(x, N, sample) for x in g)]
+    before = rnn.initialise(g, N, 1, 1, [seed("linear", N, x, sample) for x in g], device=device)
     before.v[:, :, 0] = torch.tensor(np.stack([w for _, _, w in drawn]) / math.sqrt(N))
     if unit["optimiser"] == "flow":
         nets, tau = [linear.reduce(*one) for one in drawn], unit["rate"] * np.arange(unit["epochs"] + 1)
-        loss, A = zip(*(linear.flow(net, target, tau) for net in nets))
-        loss = (target - np.stack(loss)[:, :-1]) ** 2 / 2
-        ends = [linear.connectivity(net, W0, a[-1]) for net, (W0, _, _), a in zip(nets, drawn, A)]
-        W = torch.tensor(np.stack(ends)).to(before.W)
+        z, A = zip(*(linear.flow(net, target, tau) for net in nets))
+        loss, ends = (target - np.stack(z)[:, :-1]) ** 2 / 2, zip(nets, drawn, A)
+        W = torch.tensor(np.stack([linear.connectivity(net, W0, a[-1]) for net, (W0, _, _), a in ends])).to(before.W)
     else:
-        done = train(unit | {"samples": unit["g"]}, before, trial, [])
+        done = train(unit | {"samples": g}, before, trial, [])
         loss, W = done.loss.T, done.weights.W
-    for n, g in enumerate(unit["g"]):
-        old = rnn.Weights(*(x[n : n + 1] for x in before))
-        shuffled = lowrank.shuffle(old.W[0], generator("shuffle", "linear", N, g, sample))
+    for n, x in enumerate(g):
+        old = rnn.Weights(*(w[n : n + 1] for w in before))
+        shuffled = lowrank.shuffle(old.W[0], generator("shuffle", "linear", N, x, sample))
         found = training.measure(unit, old, old._replace(W=W[n : n + 1]), shuffled, trial, unit["dt"])
-        parts.append(
-            dataset(
-                found | {"loss": (("epoch",), loss[n])},
-                {"step": unit["step"], "g": g, "sample": sample},
-                part=["real", "imaginary"],
-            )
-        )
+        found |= {"loss": (("epoch",), loss[n])}
+        parts.append(dataset(found, {"step": unit["step"], "g": x, "sample": sample}, part=["real", "imaginary"]))
     return archive.combine(parts)[["loss", "loss_test", "loss_at_rank", "loss_shuffled", "values_change"]]
 
 

@@ -287,7 +287,7 @@ def test_sizes_and_names():
         name: (task().n_in, task().n_out, task().n_steps) for name, task in zip(tasks.BOOK, map(tasks.get, tasks.BOOK))
     }
     krause = {"context-integration": (5, 1, 1400), "sine-wave": (1, 1, 500)}
-    assert sizes == krause | {"flip-flop": (2, 2, 100), "mante": (4, 1, 96), "romo": (1, 2, 56)}
+    assert sizes.items() >= (krause | {"flip-flop": (2, 2, 100), "mante": (4, 1, 96), "romo": (1, 2, 56)}).items()
     assert all(len(task.inputs) == task().n_in and len(task.outputs) == task().n_out for task in map(tasks.get, sizes))
 
 

@@ -114,6 +114,7 @@ def test_verdict_and_counts_at_the_edges(samples, verdict):
         ([0.5, 0.5001], "holds", "firmly"),
         ([0.0, 1.0], "holds", "at the edge"),
         ([1.0, 1.0], "holds", "firmly"),
+        ([0.0, 0.0], "holds", "firmly"),
         ([0.9, 1.2], "differs", "at the edge"),
         ([1.5, 1.5001], "differs", "clearly differs"),
         ([-1.5, -1.5001], "differs", "clearly differs"),
@@ -122,6 +123,14 @@ def test_verdict_and_counts_at_the_edges(samples, verdict):
 )
 def test_the_interval_lies_in_the_range_across_its_edge_or_outside(samples, verdict, place):
     assert (row(samples)["verdict"], row(samples)["interval"]) == (verdict, place)
+
+
+def test_an_interval_that_ends_where_the_range_begins_is_at_its_edge():
+    samples = np.array([-2.0, -1.0])
+    low, high = intervals.mean(samples)
+    assert row(samples, low=high)["interval"] == row(samples, high=low)["interval"] == "at the edge"
+    further = row(samples, low=np.nextafter(high, np.inf)), row(samples, high=np.nextafter(low, -np.inf))
+    assert [one["interval"] for one in further] == ["clearly differs"] * 2
 
 
 def test_ranges_open_on_one_side_and_their_words():
@@ -437,6 +446,7 @@ def test_without_results_every_row_is_undecided_and_nothing_is_written(monkeypat
     rows = ledger.rows()
     for one in rows:
         assert one["verdict"] == "undecided" and "missing" in one["reason"], one["id"]
+        assert one["samples"] == one["missing"] == 0
     assert len({one["reason"] for one in rows}) < 25  # a sentence each experiment
     assert not list(tmp_path.iterdir())
 

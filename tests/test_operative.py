@@ -61,6 +61,13 @@ def test_all_directions_give_the_network_back(kind):
     assert not operative.reduced(W, Q, [0])[0].any()
 
 
+def test_thirty_row_dimensions_of_a_state_are_pooled_as_published():
+    W, X = pair(40, 2)
+    assert operative.local_rows(W, X)[0].shape == (2, 30, 40)
+    units = experiment.EXPERIMENTS["operative-measures"].units("paper")
+    assert {unit["local"] for unit in units if "sampling" in unit} == {30}
+
+
 def test_local_rows_are_never_below_a_search_and_within_their_bounds():
     W, X = pair()
     b, effects = operative.local_rows(W, X, 4)

@@ -106,6 +106,17 @@ def test_each_krylov_level_comes_closer():
     assert all(later < earlier / 5 for earlier, later in pairwise(errors))
 
 
+def test_one_unit_one_layer_and_one_pathway_are_enough_and_fewer_are_refused():
+    stream = torch.Generator().manual_seed(3)
+    torch.rand(15, 8, generator=stream)
+    expected = torch.randn(15, 8, generator=stream) * 0.1**0.5
+    torch.testing.assert_close(pathways.initialise((1,), 1, [3])[0][0][0], expected)
+    assert [W.shape[1:] for W in pathways.initialise((2,), 1, [3])[0]] == [(1, 8), (15, 1)]
+    for depths, width, says in (((2, 0), 1, "depth is 0"), ((2,), 0, "width is 0"), ((), 1, "number of pathways is 0")):
+        with pytest.raises(ValueError, match=f"{says}, but must be a whole number and at least 1"):
+            pathways.initialise(depths, width, [3])
+
+
 def test_the_authors_stream():
     """Weights drawn after default ones, network by network, as torch.nn.Linear and randn give them from one seed."""
     torch.manual_seed(576)

@@ -19,7 +19,6 @@ from torch import sigmoid, tanh
 from interplay import archive, corpus, experiments, lowrank, sentiment
 from interplay.experiments import reading
 from interplay.experiments import sentiment as experiment
-from interplay.experiments import words as kept_words
 from interplay.seeds import generator, seed
 
 
@@ -284,8 +283,8 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
     measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
     np.testing.assert_allclose(found.loss.sel(without="all"), measured.loss, rtol=1e-5)
     made, before, after = experiment.network("LSTM", 0, "networks", "smoke")
-    kept = kept_words.kept(unit["network"]["words"], "smoke")
-    read, labels = kept_words.sentences(kept, torch.device("cpu"))
+    kept = reading.kept(unit["network"]["words"], "smoke")
+    read, labels = reading.sentences(kept, torch.device("cpu"))
     held = list(sentiment.batches(read["test"], labels["test"], 64))
     cut = ("W1", "U2", "W2")
     sentiment.put(made, {name: after[name] - before[name] for name in cut})
@@ -310,10 +309,10 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
 
 def test_networks_on_noise_read_noise(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    kept = kept_words.kept(units("data", "smoke")[0], "smoke")
+    kept = reading.kept(units("data", "smoke")[0], "smoke")
     vectors = {kind: reading.reader(units(kind, "smoke")[0], kept)[0].embedding.weight
                for kind in ("matched", "noise")}  # fmt: skip
-    torch.testing.assert_close(vectors["matched"], kept_words.vectors(kept))
+    torch.testing.assert_close(vectors["matched"], reading.vectors(kept))
     noise = vectors["noise"]
     assert noise.shape == vectors["matched"].shape and not noise[:2].any()
     assert abs(noise[2:].std() - 1) < 0.05 and not torch.isclose(noise, vectors["matched"])[2:].any(1).all()
@@ -351,10 +350,10 @@ def test_a_rate_that_cannot_be_is_refused_before_any_work(lr, tmp_path, monkeypa
 
 def test_an_empty_text_and_a_string_get_one_sentence(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    kept = kept_words.kept(units("data", "smoke")[0], "smoke")
+    kept = reading.kept(units("data", "smoke")[0], "smoke")
     for text in ("", [], "dull film", corpus.tokenise("")):
         with pytest.raises(ValueError, match=rf"a sentence is {re.escape(repr(text))}, but must be a list of tokens"):
-            kept_words.numbered(kept, [["dull"], text])
+            reading.numbered(kept, [["dull"], text])
     sentences, labels, _ = some()
     sentences[3] = torch.tensor([], dtype=torch.long)
     batch = next(sentiment.batches(sentences, labels, 23))
@@ -375,7 +374,7 @@ def test_a_network_is_not_given_other_words_than_it_was_trained_on(whole, monkey
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
     data = experiments.load("sentiment-data", "smoke")
     other = data.assign(codes=data.codes.copy(data=np.roll(data.codes.values, 1)), vectors="other")
-    monkeypatch.setattr(kept_words, "kept", lambda *_: other)
+    monkeypatch.setattr(reading, "kept", lambda *_: other)
     with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 was trained on made with random vectors, not .* other\)"):
         experiment.network("LSTM", 0, "networks", "smoke")
 

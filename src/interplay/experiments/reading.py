@@ -1,6 +1,7 @@
-"""The networks of `sentiment` as they are kept, and what they still read when something is taken from them."""
+"""Words and networks of `sentiment` as they are kept, and what these still read when something is taken from them."""
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 import torch
@@ -8,23 +9,105 @@ import xarray as xr
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
 
-from .. import archive, lowrank, sentiment
+from .. import archive, corpus, lowrank, sentiment
 from ..seeds import generator, seed
-from . import dataset, fetch, words
+from . import dataset, fetch
 
 SPLITS = ("validation", "test")
 BOTH = ["change", "whole"]  # cut through training
 Held = dict[str, list[sentiment.Batch]]  # by split
+UNSEEN = ("<unk>", "<pad>")  # an unknown word, and padding
+SHORT = {"dtype": "int16"}  # how whole numbers are kept
+
+
+def find(unit: dict, device: object = None) -> xr.Dataset:
+    """The vocabulary of the training sentences, most frequent first, with vectors; sizes and coverage of the splits.
+
+    Raises DataError if reviews or vectors cannot be had or read.
+    """
+    chosen = corpus.CORPORA[unit["corpus"]]()
+    counts = Counter(word for sentence in chosen["train"][0] for word in sentence)
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    vectors = normal("word vectors", len(words))
+    has, name = np.zeros(len(words), bool), "random"
+    if unit["corpus"] != "made":
+        found, has, name = corpus.word_vectors(words)
+        vectors[has] = found[has]
+    step = np.abs(vectors).max() / 32767
+    tokens = {split: [word for one in part for word in one] for split, (part, _) in chosen.items()}
+    known = set(np.array(words, object)[has])
+    counted = {
+        "sentences": [len(part) for part, _ in chosen.values()],
+        "positive": [int(labels.sum()) for _, labels in chosen.values()],
+        "tokens": [len(part) for part in tokens.values()],
+        "in_vocabulary": [sum(word in counts for word in part) for part in tokens.values()],
+        "with_vector": [sum(word in known for word in part) for part in tokens.values()],
+    }
+    held = {name: ("split", values) for name, values in counted.items()} | {
+        "codes": (("word", "channel"), np.pad(np.round(vectors / step), ((2, 0), (0, 0))).astype(np.int16), {}, SHORT),
+        "step": step,
+        "has_vector": ("word", np.pad(has, (2, 0))),
+        "count": ("word", [0, 0, *(counts[word] for word in words)]),
+        "corpus": unit["corpus"],
+        "vectors": name,
+    }
+    return xr.Dataset(held, {"word": [*UNSEEN, *words], "channel": np.arange(corpus.DIMENSION), "split": list(tokens)})
+
+
+def normal(label: str, words: int) -> np.ndarray:
+    """Normal numbers (word, channel) from the stream of that label."""
+    rng = np.random.RandomState(np.random.MT19937(seed(label)))
+    return rng.standard_normal((words, corpus.DIMENSION)).astype(np.float32)
+
+
+def kept(unit: dict, scale: str) -> xr.Dataset:
+    """The kept words that a network reads."""
+    return fetch("sentiment-data", unit, scale)
+
+
+def words_digest(data: xr.Dataset) -> str:
+    """What a network's words are held to: the start of the SHA-256 of words and vectors."""
+    text = "\n".join(data.word.values.tolist()).encode()
+    return hashlib.sha256(text + data.codes.values.astype(np.int16).tobytes()).hexdigest()[:16]
+
+
+def vectors(data: xr.Dataset) -> torch.Tensor:
+    """Vectors (word, channel) of the kept words."""
+    return torch.from_numpy((data.codes.values * float(data.step)).astype(np.float32))
+
+
+def noise(data: xr.Dataset) -> torch.Tensor:
+    """Vectors (word, channel) that mean nothing: normal numbers for every word, zeros where `vectors` has them."""
+    return torch.from_numpy(normal("vectors of noise", len(data.word)) * (np.arange(len(data.word)) > 1)[:, None])
+
+
+def numbered(data: xr.Dataset, sentences: list[list[str]]) -> list[torch.Tensor]:
+    """Sentences, each a list of tokens, as numbers of words; unknown ones are 0.
+
+    Raises ValueError for a text that is not cut into tokens, or has none.
+    """
+    for sentence in sentences:
+        if isinstance(sentence, str) or not sentence:
+            raise ValueError(f"a sentence is {sentence!r}, but must be a list of tokens, as corpus.tokenise gives")
+    place = {word: i for i, word in enumerate(data.word.values.tolist())}
+    return [torch.tensor([place.get(word, 0) for word in sentence]) for sentence in sentences]
+
+
+def sentences(data: xr.Dataset, device: torch.device) -> tuple[dict[str, list], dict[str, torch.Tensor]]:
+    """Numbered sentences and labels by split, on a device."""
+    chosen = corpus.CORPORA[str(data.corpus.values)]()
+    read = {split: [one.to(device) for one in numbered(data, part)] for split, (part, _) in chosen.items()}
+    return read, {split: torch.from_numpy(labels).to(device) for split, (_, labels) in chosen.items()}
 
 
 def reader(unit: dict, data: xr.Dataset, device: torch.device | str = "cpu") -> tuple[sentiment.Reader, dict]:
     """The network of a unit before training, and its weights."""
-    vectors = words.noise(data) if unit.get("vectors") == "noise" else words.vectors(data)
-    made = sentiment.Reader(vectors, unit["cell"], unit["hidden"], unit["dropout"]).to(device)
+    lookup = noise(data) if unit.get("vectors") == "noise" else vectors(data)
+    made = sentiment.Reader(lookup, unit["cell"], unit["hidden"], unit["dropout"]).to(device)
     return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
 
 
-def digest(before: dict[str, torch.Tensor]) -> str:
+def before_digest(before: dict[str, torch.Tensor]) -> str:
     """What initial weights are held to: the start of the SHA-256 of all of them, as float32."""
     return hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in before.values())).hexdigest()[:16]
 
@@ -43,7 +126,7 @@ def pack(before: dict, after: dict) -> xr.Dataset:
         held[f"d{name}"] = (("row", "channel" if name == "U1" else "unit"), (change / step).round())
     data = dataset(held, {}, bias=biases)
     for name in sentiment.MATRICES:
-        data[f"d{name}"].encoding = words.SHORT
+        data[f"d{name}"].encoding = SHORT
     return data
 
 
@@ -52,17 +135,17 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
 
     Raises ArchiveError if initial weights or words are not what they were.
     """
-    read = words.kept(unit["words"], unit["scale"])
+    read = kept(unit["words"], unit["scale"])
     made, before = reader(unit, read, device)
     data = fetch(f"sentiment-{unit['kind']}", unit, unit["scale"]).sel(
         {name: unit[name] for name in ("part", "cell", "sample") if name in unit}
     )
-    if words.digest(read) != str(data.words_digest.values):
+    if words_digest(read) != str(data.words_digest.values):
         raise archive.ArchiveError(
             f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "
             f"kept now ({read.corpus.values}, {read.vectors.values}): move its results away"
         )
-    if (found := digest(before)) != (wanted := str(data.before_digest.values)):
+    if (found := before_digest(before)) != (wanted := str(data.before_digest.values)):
         raise archive.ArchiveError(
             f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
         )

@@ -23,7 +23,7 @@ import torch
 import xarray as xr
 
 from .. import archive, corpus, edge, sentiment
-from . import Experiment, experiment, reading, scaled, table, words
+from . import Experiment, experiment, reading, scaled, table
 from . import path as where
 from . import scale as scale_of
 
@@ -74,8 +74,8 @@ def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, re
     """The network of a unit, its weights before, batches by split (of training `sentences`, evenly), the words."""
     network = unit["network"]
     made, before, _ = reading.restore(network, device)
-    kept = words.kept(network["words"], unit["scale"])
-    read, labels = words.sentences(kept, device)
+    kept = reading.kept(network["words"], unit["scale"])
+    read, labels = reading.sentences(kept, device)
     some = np.linspace(0, len(read["train"]) - 1, unit.get("sentences", 0)).astype(int)  # they come sorted by label
     read["train"], labels["train"] = [read["train"][i] for i in some], labels["train"][some]
     held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in read if read[split]}
@@ -102,15 +102,15 @@ def labelled(data: xr.Dataset, network: dict) -> xr.Dataset:
 
 def train(unit: dict, device: torch.device) -> xr.Dataset:
     """One network; goes on from the checkpoint beside the results if there is one of the same settings."""
-    data = words.kept(unit["words"], unit["scale"])
+    data = reading.kept(unit["words"], unit["scale"])
     made, before = reading.reader(unit, data, device)
-    read, labels = words.sentences(data, device)
+    read, labels = reading.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
     learned = [part for part in made.parameters() if part.requires_grad]
     optimiser = torch.optim.Adam(learned, lr=unit["lr"], fused=True)
     few = [rank for rank in unit["ranks_through"] if rank <= unit["hidden"]]
     path = archive.checkpoint(where(f"sentiment-{unit['kind']}", unit, unit["scale"]))
-    of = {"unit": json.dumps(unit, sort_keys=True), "words": words.digest(data)}
+    of = {"unit": json.dumps(unit, sort_keys=True), "words": reading.words_digest(data)}
     found = resume(path, of) or {"history": [], "snapshots": {}, "seconds": 0.0}
     history, spent = found["history"], found["seconds"]
     snapshots = {epoch: xr.Dataset.from_dict(taken) for epoch, taken in found["snapshots"].items()}
@@ -134,7 +134,11 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     else:  # a cut has other ranks here than those through training
         held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in reading.SPLITS}
         found = reading.cut(made, before, held, unit).rename(rank="cut", what="of")
-    about = {"words_digest": words.digest(data), "before_digest": reading.digest(before), "corpus": data.corpus}
+    about = {
+        "words_digest": reading.words_digest(data),
+        "before_digest": reading.before_digest(before),
+        "corpus": data.corpus,
+    }
     about |= {"vectors": unit.get("vectors", str(data.vectors.values))}
     through = xr.concat(snapshots.values(), "snapshot").assign_coords(snapshot=list(snapshots)).astype(np.float32)
     steps = xr.DataArray(np.array(history, np.float32), {"epoch": range(len(history)), "measured": MEASURED})
@@ -184,7 +188,7 @@ def network(
 
 SAMPLE, CUT = "{cell}_s{sample}", "{network[unit]}"  # names of files
 EXPERIMENTS = {
-    "sentiment-data": Experiment(lambda scale: [text(scale)], "words", words.find),
+    "sentiment-data": Experiment(lambda scale: [text(scale)], "words", reading.find),
     "sentiment-networks": Experiment(partial(networks, "networks"), SAMPLE, train),
     "sentiment-measures": Experiment(partial(measured, "measures", "networks"), CUT, measure),
     "sentiment-matched": Experiment(partial(networks, "matched"), SAMPLE, train),

@@ -313,8 +313,6 @@ def test_arrays_are_taken_in_place_of_tensors():
         lambda f: lowrank.unpack(*map(f, lowrank.pack(W0, 3))),
         lambda f: lowrank.loss_against_rank(f(W0), f(W0[[1, 0]]), [1, 2], lambda W: W.norm(dim=(2, 3))),
         lambda f: operative.pooled(f(W0[0]), f(W0[1, 0].abs()))[1],
-        lambda f: operative.participation(f(W0[0, 0].abs())),
-        lambda f: operative.enough(f(W0[0, 0].abs()), 0.9),
         lambda f: operative.outputs(
             f(W0), rnn.Weights(*(f(w[:1]) for w in (W0, M0, V0))), f(inputs[:, :1]), 0.5, None, None
         ),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks.operative import effect, search
-from interplay import operative, rnn, tasks
+from interplay import experiments, operative, rnn, tasks
 from interplay.experiments import operative as experiment
 
 
@@ -109,13 +109,49 @@ def test_reduced_networks_run_as_the_full_one_at_full_rank():
     torch.testing.assert_close(z[:, 1], full)
     distance = operative.state_distance(Wk, weights, inputs, 0.1, h0)
     states = [rnn.simulate(weights._replace(W=w[None]), inputs, dt=0.1, h0=h0, keep_states=True)[1] for w in Wk]
-    torch.testing.assert_close(distance, torch.stack([(x - states[1]).norm(dim=-1).mean() for x in states]))
+    for found, of in zip(distance, (states, [torch.tanh(x) for x in states]), strict=True):
+        torch.testing.assert_close(found, torch.stack([(x - of[1]).norm(dim=-1).mean() for x in of]))
 
 
-def test_variance_counts():
-    assert operative.participation(torch.ones(7)) == pytest.approx(7)
-    assert operative.enough(torch.tensor([5.0, 4, 1]), 0.9) == 2
-    assert operative.enough(torch.tensor([5.0, 4, 1]), 0.91) == 3
+@pytest.fixture(scope="module")
+def panels(tmp_path_factory):
+    """A measured network of smoke scale, and its weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTERPLAY_RESULTS", str(tmp_path_factory.mktemp("results")))
+        unit = experiment.EXPERIMENTS["operative-panels"].units("smoke")[0]
+        found = experiment.measure(unit, torch.device("cpu")).squeeze()
+        held = experiments.fetch("operative-networks", unit["group"], "smoke").sel(task=unit["task"], sample=0)
+    return found, held.W.values.astype(float), held.W0.values
+
+
+def test_flow_and_spectra_of_a_measured_network(panels):
+    found, W, W0 = panels
+    X = found.states.values.astype(float)
+    plane = np.linalg.svd(X - X.mean(0))[2][:2].T
+    drive, sign = np.tanh(X) @ W.T @ plane, np.sign((found.path.values * (X @ plane)).sum(0))
+    np.testing.assert_allclose(found.path * sign, X @ plane, atol=1e-5)
+    np.testing.assert_allclose(found.flow_full * sign, drive, atol=1e-5)
+    U = np.linalg.svd(W @ np.tanh(X).T)[0][:, :5]
+    here = found.flow.sel(flow_rank=5).astype(float)
+    np.testing.assert_allclose(here.sel(kind="columns") * sign, np.tanh(X) @ (U @ U.T @ W).T @ plane, atol=1e-5)
+    np.testing.assert_allclose(found.values_change, np.linalg.svd(W - W0, compute_uv=False), rtol=1e-5)
+
+
+def test_dimensions_of_random_states_are_not_those_of_visited_ones(panels):
+    missed = panels[0].missed_drive.sel(rank=5)
+    for kind in ("columns", "rows"):
+        assert missed.sel(kind=f"{kind}, random states") > 1.5 * missed.sel(kind=kind)
+    assert panels[0].cost.sel(rank=24).std() < 1e-5  # all kinds are the full network in the end
+
+
+def test_share_of_another_functions_drive(panels):
+    found, W, _ = panels
+    first = found.label.sel(what="group") == 0
+    own, other = (W @ np.tanh(found.states[some].values.astype(float)).T for some in (first, ~first))
+    Q, P = (np.linalg.svd(drive)[0][:, :10] for drive in (own, other))
+    here = found.sel(subset="context 1")
+    np.testing.assert_allclose(here.subset_held, ((Q.T @ other) ** 2).sum() / (other**2).sum(), rtol=1e-5)
+    np.testing.assert_allclose(here.subset_cosine, ((Q.T @ P) ** 2).mean(0).sum(), rtol=1e-4)
 
 
 def test_fewer_states_than_units_give_as_many_directions_the_rest_of_no_weight():

@@ -202,8 +202,8 @@ def _references(claim: dict) -> dict:
     """Numbers beside a row: of the figure, of networks the authors published, and of runs of their code."""
     ((name, labels),) = claim["measure"].items()
     given = dict(claim.get("references", {}))
-    if "authors_networks" in given:
-        given["authors_networks"] = float(summary(MEASURES[name](**labels | given["authors_networks"]))[0])
+    if "book_networks" in given:
+        given["book_networks"] = float(summary(MEASURES[name](**labels | given["book_networks"]))[0])
     if "code" in given:
         value, ends, *counts = summary(authors_code(**given["code"]))
         numbers = (None if math.isnan(x) else float(x) for x in (value, *ends))

@@ -11,10 +11,9 @@ from inspect import isfunction
 from typing import NamedTuple
 
 import numpy as np
-import torch
 import xarray as xr
 
-from . import lowrank, operative, pathways, theory
+from . import lowrank, pathways, theory
 from .experiments import LabelError, kept, training
 
 SWEEP = "training sweep"
@@ -80,7 +79,7 @@ TAKE |= {
     "norm": partial(_along, partial(np.linalg.norm, axis=-1)),
     "largest": lambda found, dim: abs(found).max(dim),
     "geometric mean": lambda found, dim: np.exp(np.log(found).mean(dim)),
-    "participation": partial(_along, lambda v: operative.participation(torch.tensor(v)), vectorize=True),
+    "participation": partial(_along, lambda v: v.sum(-1) ** 2 / (v**2).sum(-1)),  # (sum v)^2 / sum v^2
     "worst": lambda found, dim: found.fillna(np.inf).max(dim),
     "last": partial(_along, _last, vectorize=True),
     "first": partial(_reached, first=True),

@@ -11,7 +11,7 @@ not square, or states not as wide.
 import torch
 from torch import Tensor
 
-from . import edge, lowrank, rnn
+from . import edge, rnn
 
 LOCAL = 30  # row dimensions of a state
 NOTHING = 1e-8  # an effect below this, of the largest, ends the list of local dimensions
@@ -138,17 +138,6 @@ def reduced(W: Tensor, directions: Tensor, ranks: list[int], rows: bool = False)
     return torch.stack([keep(W, directions[:, :k], rows) for k in ranks])
 
 
-def participation(variances: Tensor) -> float:
-    """Participation ratio (sum v)^2 / sum v^2 of variances: how many directions share them."""
-    return variances.sum().item() ** 2 / (variances**2).sum().item()
-
-
-def enough(variances: Tensor, share: float) -> int:
-    """Smallest number of directions, in this order, that hold `share` of the variance."""
-    good = variances.cumsum(0) >= share * variances.sum() * (1 - 1e-12)
-    return int(lowrank.smallest_rank(good, range(1, len(good) + 1)))
-
-
 def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor, noise: Tensor | None) -> Tensor:
     """Outputs (time, k, trial, n_out) of one network with its W replaced by each of (k, N, N), under the same noise.
 
@@ -161,10 +150,10 @@ def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tens
 
 @torch.no_grad()
 def state_distance(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor) -> Tensor:
-    """Euclidean distance of the states of each replaced W (k, N, N) from the full network's: mean (k,).
+    """Mean Euclidean distance of states, and of rates, of each replaced W (k, N, N) from the full network's: (2, k).
 
     Without noise; both run side by side, so that no trajectory is kept.  Shapes as in `outputs`.
     """
     run = rnn.steps(torch.cat([weights.W, W.to(weights.W.dtype)]), weights.M, inputs, h0, None, dt, torch.tanh)
     next(run)
-    return torch.stack([(x[1:] - x[:1]).norm(dim=-1).mean(-1) for x, _ in run]).mean(0)
+    return sum(torch.stack([(x[1:] - x[:1]).norm(dim=-1).mean(-1) for x in both]) for both in run) / len(inputs)

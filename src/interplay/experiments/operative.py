@@ -1,7 +1,7 @@
 """Networks that integrate evidence or make sine waves, and which dimensions of W they use (Krause et al. 2022).
 
 `operative-networks` trains; `operative-measures` reduces each network to k directions of every kind and runs it;
-`operative-authors` does so with the networks that the authors published.
+`operative-panels` does so, in fewer trials, beside the networks that the authors published.
 """
 
 import math
@@ -17,35 +17,35 @@ from ..seeds import generator, seed
 from . import Experiment, dataset, fetch, scaled, table
 
 TABLE = table("operative")
-TASKS = tuple(TABLE["operative-networks"]["phases"])
 SUBSETS = ("context 1", "context 2", "positive choice", "negative choice")
 
 
 def grid(scale: str) -> list[dict]:
-    """Settings of every group of networks to train."""
+    """Settings of every group of networks to train, the fields of their task among them."""
     own = TABLE["operative-networks"]
-    return [unit | {"phases": own["phases"][unit["task"]]} | of_task(unit) for unit in scaled(own, scale)]
+    fields = {name: asdict(tasks.get(name)()) for name in own["phases"]}
+    more = {name: {"phases": phases, "task_fields": fields[name]} for name, phases in own["phases"].items()}
+    return [unit | more[unit["task"]] for unit in scaled(own, scale)]
 
 
-def of_task(unit: dict) -> dict[str, dict]:
-    """The fields of the unit's task."""
-    return {"task_fields": asdict(tasks.get(unit["task"])())}
-
-
-def measured_grid(scale: str) -> list[dict]:
-    """Settings of every network to measure, those of its group among them."""
-    own, made = TABLE["operative-measures"], []
+def measured_grid(scale: str, of: str = "operative-measures") -> list[dict]:
+    """Settings of every network trained here to measure, those of its group among them."""
+    own, made = TABLE[of], []
     for group in EXPERIMENTS["operative-networks"].units(scale):
         one = {name: group[name] for name in ("task", "N", "updates", "noise", "task_fields")} | own["all"] | own[scale]
-        one |= own[group["task"]] | {"scale": scale, "group": group, "sampling": one["sampling"][group["task"]]}
-        one |= {"ranks": [k for k in one["ranks"] if k <= group["N"]]}
+        one |= own[one["task"]] | {"scale": scale, "group": group}
+        one |= {name: part[one["task"]] for name, part in one.items() if isinstance(part, dict) and one["task"] in part}
+        one |= {name: [k for k in one[name] if k <= group["N"]] for name in one if name.endswith("ranks")}
         made += [one | {"sample": sample} for sample in group["samples"]]
     return made
 
 
-def authors_grid(scale: str) -> list[dict]:
-    """Settings of every network that the authors published, or of the first few."""
-    return [unit | of_task(unit) for unit in scaled(TABLE["operative-authors"], scale)]
+def panels_grid(scale: str) -> list[dict]:
+    """The same of fewer trials; at scale paper first with every network that the authors published."""
+    ours, without = measured_grid(scale, "operative-panels"), ("group", "updates", "scale", "sample")
+    first = {one["task"]: {name: one[name] for name in one if name not in without} for one in ours}
+    numbers = range(1, krause.NUMBER + 1) if scale == "paper" else ()
+    return [one | {"set": "paper", "sample": number} for one in first.values() for number in numbers] + ours
 
 
 def made(unit: dict, **changes: float) -> tasks.Task:
@@ -100,14 +100,8 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
             step.step()
             decay.step()
             losses[-1] = losses[-1].detach()
-    dims = (
-        ("unit", "unit_in"),
-        ("unit", "unit_in"),
-        ("unit", "channel_in"),
-        ("unit", "channel_out"),
-        ("start", "unit"),
-    )
-    parts = zip(("W0", "W", "M", "v", "h0"), dims, (W0, *(part.detach() for part in moving)), strict=True)
+    ends = map(str.split, ("unit unit_in", "unit unit_in", "unit channel_in", "unit channel_out", "start unit"))
+    parts = zip(("W0", "W", "M", "v", "h0"), ends, (W0, *(part.detach() for part in moving)), strict=True)
     held = {name: (("sample", *own), part) for name, own, part in parts}
     held["loss"] = (("update", "sample"), torch.stack(losses))
     return dataset(held, {"task": unit["task"]}, sample=unit["samples"])
@@ -149,23 +143,18 @@ def sampled_states(
 
 
 def measure(unit: dict, device: torch.device) -> xr.Dataset:
-    """One network trained here, reduced to k directions of each kind; its sampled states are kept."""
-    held = fetch("operative-networks", unit["group"], unit["scale"])
+    """One network reduced to k directions of each kind; its sampled states, and the spectra of W0 and of the change."""
+    if "group" in unit:
+        held = fetch("operative-networks", unit["group"], unit["scale"])
+    else:
+        held = krause.authors(unit["task"], unit["sample"]).expand_dims(task=[unit["task"]], sample=[unit["sample"]])
+        held["h0"] = (("start", "unit"), np.zeros((starts(made(unit)), unit["N"])))
     data, coordinates = measured(unit, *network(held, unit["task"], unit["sample"]))
-    return dataset(data, {"task": unit["task"], "sample": unit["sample"]}, **coordinates)
-
-
-def measure_authors(unit: dict, device: torch.device) -> xr.Dataset:
-    """The same of a network of the authors, with the spectra of its start and of its change."""
-    held = krause.authors(unit["task"], unit["sample"])
-    W, M, v, W0 = (torch.as_tensor(held[name].values).float() for name in ("W", "M", "v", "W0"))
-    h0 = torch.zeros(1, starts(made(unit)), unit["N"])
-    data, coordinates = measured(unit, rnn.Weights(W[None], M[None], v[None]), h0)
-    data |= {"values_W0": (("index",), torch.linalg.svdvals(W0)),
-             "values_change": (("index",), torch.linalg.svdvals(W - W0))}  # fmt: skip
-    kept = {name: part for name, part in data.items() if name not in ("states", "label")}
-    coordinates.pop("what")
-    return dataset(kept, {"task": unit["task"], "sample": unit["sample"]}, **coordinates).assign_attrs(held.attrs)
+    W0, W = (held[name].sel(task=unit["task"], sample=unit["sample"]).values for name in ("W0", "W"))
+    spectra = {"values_W0": W0, "values_change": W - W0}
+    data |= {name: (("index",), np.linalg.svd(matrix, compute_uv=False)) for name, matrix in spectra.items()}
+    labels = {name: unit[name] for name in ("task", "set", "sample") if name in unit}
+    return dataset(data, labels, **coordinates).assign_attrs({} if "group" in unit else held.attrs)
 
 
 def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[str, tuple], dict]:
@@ -186,8 +175,11 @@ def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[s
     def distance(Wk):
         return operative.state_distance(Wk, weights, inputs[:, :, some], task.dt, begin[:, some]).numpy()
 
+    plane = torch.linalg.svd((states - states.mean(0)).double(), full_matrices=False)[2][:2].mT
     visited = rnn.simulate(weights, inputs, dt=task.dt, h0=begin, noise=noise, keep_states=True)[1][:, 0]
-    data = cuts(unit, W, states, draw["random"], costs, distance) | {
+    data = cuts(unit, W, states, plane, draw["random"], costs, distance) | {
+        "path": (("state", "component"), states.double() @ plane),
+        "flow_full": (("state", "component"), torch.tanh(states.double()) @ W.double().mT @ plane),
         "full_cost": ((), costs(W[None])[0]),
         "target_variance": ((), float(targets.var())),
         "values_W": (("index",), torch.linalg.svdvals(W)),
@@ -198,45 +190,61 @@ def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[s
         "states": (("state", "unit"), states),
         "label": (("state", "what"), labels),
     }
-    coordinates = {"kind": unit["kinds"], "rank": unit["ranks"], "what": ["group", "choice"]}
+    coordinates = {name[:-1]: unit[name] for name in ("kinds", "ranks", "flow_ranks") if name in unit}
+    coordinates |= {"what": ["group", "choice"]}
     if isinstance(task, tasks.ContextIntegration):
         which = "subset_ranks" if "subset_ranks" in unit else "ranks"
-        kept = by_function(W, states, labels, drawn, unit[which], costs)
-        data["subset_cost"] = (("subset", "tested", which[:-1]), kept)
+        data |= by_function(W, states, labels, drawn, unit[which], costs, which[:-1])
         coordinates |= {"subset": list(SUBSETS), "tested": ["own", "other"], which[:-1]: unit[which]}
     return data, coordinates
 
 
-def cuts(unit: dict, W, states, drawing: torch.Generator, costs, distance) -> dict[str, tuple]:
-    """By kind and rank: cost, distance of states, and the shares of W and of the drive that are missed."""
+def cuts(unit: dict, W, states, plane, drawing: torch.Generator, costs, distance) -> dict[str, tuple]:
+    """By kind and rank: cost, distance of states and of rates, the shares of W and of the drive that are missed.
+
+    Of a few ranks also the flow W_k r at the sampled states, in a plane (N, 2).  A kind "..., random states" is found
+    at states drawn from a normal law, of the standard deviation of all entries of those that were sampled.
+    """
     exact, rates, found = W.double(), torch.tanh(states.double()).mT, []
-    norm = torch.linalg.matrix_norm
+    norm, few = torch.linalg.matrix_norm, unit.get("flow_ranks", [])
     for kind in unit["kinds"]:
-        Q, values = operative.dimensions(W, states, kind, drawing, unit["local"])
-        Wk = operative.reduced(exact, Q, unit["ranks"], kind in operative.INPUT_SIDE)
-        missed = {
-            "missed_drive": norm((exact - Wk) @ rates) / norm(exact @ rates),
-            "missed_W": norm(exact - Wk) / norm(W),
-        }
-        found.append({"cost": costs(Wk), "distance": distance(Wk), "dimension_values": values} | missed)
-    dims = {name: ("kind", "index" if name == "dimension_values" else "rank") for name in found[0]}
-    return {name: (own, np.stack([one[name] for one in found]).astype(np.float32)) for name, own in dims.items()}
+        plain, _, elsewhere = kind.partition(", ")
+        at = states.std() * torch.randn(states.shape, generator=drawing) if elsewhere else states
+        Q, values = operative.dimensions(W, at, plain, drawing, unit["local"])
+        Wk = operative.reduced(exact, Q, unit["ranks"], plain in operative.INPUT_SIDE)
+        one = {"cost": costs(Wk), "dimension_values": values} | dict(zip(("distance", "distance_rates"), distance(Wk)))
+        one["missed_drive"] = norm((exact - Wk) @ rates) / norm(exact @ rates)
+        one["missed_W"] = norm(exact - Wk) / norm(W)
+        if few:
+            one["flow"] = (Wk[[unit["ranks"].index(k) for k in few]] @ rates).mT @ plane
+        found.append(one)
+    dims = dict.fromkeys(one, ("rank",)) | {"dimension_values": ("index",), "flow": ("flow_rank", "state", "component")}
+    stacked = {name: np.stack([one[name] for one in found], dtype=np.float32) for name in one}
+    return {name: (("kind", *dims[name]), part) for name, part in stacked.items()}
 
 
-def by_function(W, states, labels, drawn, ranks: list[int], costs) -> np.ndarray:
-    """Cost (subset, tested, rank) on trials of own and other function, keeping columns of one function alone."""
+def by_function(W, states, labels, drawn, ranks: list[int], costs, axis: str) -> dict[str, tuple]:
+    """Keeping columns of one function alone: cost (subset, tested, rank) on trials of own and other function.
+
+    Also, of the first ten columns: the share of the other's squared drive that they hold, and the mean squared cosine
+    with the other's ten.
+    """
     context, drift = (part[0] for part in drawn)
     positive, found = drift.gather(1, context[:, None])[:, 0] > 0, []
     of = ((0, 0, context == 0), (0, 1, context == 1), (1, 1, positive), (1, 0, ~positive))  # as SUBSETS
     for column, value, trials in of:
-        Q, _ = operative.dimensions(W, states[torch.as_tensor(labels[:, column] == value)], "columns")
-        Wk = operative.reduced(W.double(), Q, ranks)
-        found.append([costs(Wk, trials), costs(Wk, ~trials)])
-    return np.array(found, np.float32)
+        own = torch.as_tensor(labels[:, column] == value)
+        (Q, _), (other, _) = (operative.dimensions(W, states[some], "columns") for some in (own, ~own))
+        drive, Wk = W.double() @ torch.tanh(states[~own].double()).mT, operative.reduced(W.double(), Q, ranks)
+        held = (Q[:, :10].mT @ drive).square().sum() / drive.square().sum()
+        cosine = (Q[:, :10].mT @ other[:, :10]).square().sum() / 10
+        found.append(([costs(Wk, trials), costs(Wk, ~trials)], held, cosine))
+    names = {"subset_cost": ("subset", "tested", axis), "subset_held": ("subset",), "subset_cosine": ("subset",)}
+    return {name: (dims, np.array(part, np.float32)) for (name, dims), part in zip(names.items(), zip(*found))}
 
 
 EXPERIMENTS = {
     "operative-networks": Experiment(grid, "{task}_s{samples[0]}", train),
     "operative-measures": Experiment(measured_grid, "{task}_s{sample}", measure),
-    "operative-authors": Experiment(authors_grid, "{task}_n{sample}", measure_authors),
+    "operative-panels": Experiment(panels_grid, "{task}_{set}{sample}", measure),
 }

@@ -210,31 +210,31 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole
     spent = state()["seconds"]
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
     unit = units("networks", "smoke")[0]
-    done, afresh = [], sentiment.train
-    monkeypatch.setattr(sentiment, "train", lambda *a, **k: done.append(len(a[4]) - 1) or afresh(*a, **k))
+    done, afresh = [], sentiment.epoch
+    monkeypatch.setattr(sentiment, "epoch", lambda *a, **k: done.append(a[4]) or afresh(*a, **k))
     found = experiments.fetch("sentiment-networks", unit, "smoke")
-    assert 0 < done[0] < unit["epochs"] and found.attrs["seconds"] > spent > 0
+    assert done == list(range(done[0], unit["epochs"] + 1)) and done[0] > 0 and found.attrs["seconds"] > spent > 0
     expected = archive.read(whole / "smoke/sentiment-networks/LSTM_s0.nc")
     assert archive.digest(found.drop_attrs()) == archive.digest(expected.drop_attrs())
     assert not (place / "LSTM_s0.checkpoint").exists()
 
 
-def test_training_stops_at_the_epoch_that_knows_enough():
-    sentences = some(60)[0]
-    labels = torch.tensor([float(one[0] < 15) for one in sentences])
-    data = dict.fromkeys(("train", "validation"), sentences), dict.fromkeys(("train", "validation"), labels)
+def test_training_stops_at_the_epoch_that_knows_enough(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
+    unit = units("matched", "smoke")[0] | {"hidden": 8, "epochs": 5}
+    unit.pop("until")
 
-    def trained(made: sentiment.Reader, history: list, **until) -> list[int]:
-        settings = {"epochs": 60, "batch": 10, "label": ("test",)} | until
-        learned = [part for part in made.parameters() if part.requires_grad]
-        return list(sentiment.train(made, torch.optim.Adam(learned, lr=0.02), *data, history, **settings))
+    def trained(**until) -> np.ndarray:
+        data = experiment.train(unit | until, torch.device("cpu")).isel(cell=0, sample=0)
+        assert data.snapshot.values.tolist() == [data.sizes["epoch"] - 1]  # the last one is looked at
+        return data.history.values
 
-    every, stopped = [], []
-    assert trained(reader()[0], every) == list(range(61))
-    enough = next(epoch for epoch, row in enumerate(every) if row[1] >= 0.8)
-    assert trained(made := reader()[0], stopped, until=0.8) == list(range(enough + 1))
-    assert stopped == every[: enough + 1] and 0 < enough < 60
-    assert trained(made, stopped, until=0.8) == [] and trained(made, every) == []  # they had ended already
+    every = trained()
+    assert every.shape == (6, 4) and every[0, 1] < 0.7 < every[-1, 1]
+    enough = int((every[:, 1] >= 0.7).argmax())
+    np.testing.assert_array_equal(trained(until=0.7), every[: enough + 1])
+    assert 0 < enough < 5
+    np.testing.assert_array_equal(trained(until=float(every[0, 1])), every[:1])  # it knew enough at the start
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1000], lambda b: b[:500] + bytes([b[500] ^ 1]) + b[501:]])
@@ -383,11 +383,11 @@ def test_training_anew_trains_every_network_once(whole, tmp_path, monkeypatch):
     shutil.copytree(whole, tmp_path / "old")
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "old"))
     monkeypatch.setenv("INTERPLAY_RETRAIN", "1")
-    trained, train = [], sentiment.train
-    monkeypatch.setattr(sentiment, "train", lambda *a, **k: trained.append(k["label"][1:]) or train(*a, **k))
+    trained, epoch = [], sentiment.epoch
+    monkeypatch.setattr(sentiment, "epoch", lambda *a, **k: trained.append((a[4], *k["label"][1:])) or epoch(*a, **k))
     for name, value in {"hidden": 4, "epochs": 1}.items():
         monkeypatch.setitem(experiment.TABLE["scales"]["smoke"], name, value)
     for kind in ("networks", "measures"):
         experiments.load(f"sentiment-{kind}", "smoke")
     experiment.network("LSTM", 0, "networks", "smoke")
-    assert trained == [("LSTM", 4, 0), ("LSTM", 4, 1)]
+    assert trained == [(number, "LSTM", 4, sample) for sample in (0, 1) for number in (0, 1)]

@@ -5,7 +5,6 @@ are the gates, one below the other (LSTM: input, forget, cell, output; GRU: rese
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -156,36 +155,28 @@ def against_rank(
     return found
 
 
-def train(
+def epoch(
     reader: Reader,
     optimiser: torch.optim.Optimizer,
     sentences: dict[str, list[Tensor]],
     labels: dict[str, Tensor],
-    history: list[list[float]],
+    number: int,
     *,
-    epochs: int,
     batch: int,
     bucket: int = BUCKET,
     label: tuple[str | float, ...],
-    until: float = inf,
-) -> Iterator[int]:
-    """Train on the cross-entropy up to epoch `epochs`; each is yielded when its row is in `history`.
+) -> list[float]:
+    """Loss (nats) and accuracy of training, then of validation, of one epoch; in epoch 0 nothing is learned.
 
     sentences, labels: of the splits train and validation
-    history: rows of epochs 0 (untrained), 1, ...: loss (nats) and accuracy of training, then of validation; if it has
-    some, training goes on from the reader's parameters and the optimiser's state at that time
-    label: what the order of sentences and the dropout of every epoch are drawn from, so that a training that goes on
-    ends as one that was never stopped
-    until: training accuracy that is enough: the epoch that reaches it is the last
+    label: what the order of sentences and the dropout of the epoch are drawn from, so that a training that goes on ends
+    as one that was never stopped
     Training loss and accuracy are means over the epoch, with dropout, as the paper's.
     """
     device, known = reader.readout.weight.device, (sentences["train"], labels["train"], batch)
-    held = list(batches(sentences["validation"], labels["validation"], batch))
-    while (epoch := len(history)) <= epochs and not (history and history[-1][1] >= until):
-        rng = np.random.Generator(np.random.PCG64(seed("order", *label, epoch)))
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(generator("dropout", *label, epoch).initial_seed())
-            once = (batches(*known, rng, bucket), optimiser) if epoch else (batches(*known),)
-            found = evaluate(reader, *once)
-        history.append([*found, *evaluate(reader, held)])
-        yield epoch
+    rng = np.random.Generator(np.random.PCG64(seed("order", *label, number)))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(generator("dropout", *label, number).initial_seed())
+        learned = (batches(*known, rng, bucket), optimiser) if number else (batches(*known),)
+        found = evaluate(reader, *learned)
+    return [*found, *evaluate(reader, batches(sentences["validation"], labels["validation"], batch))]

@@ -118,9 +118,9 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
         sentiment.put(made, found["weights"])
         optimiser.load_state_dict(found["optimiser"])
     began = saved = time.monotonic()
-    how = {"label": ("sentiment", unit["cell"], unit["hidden"], unit["sample"]), "until": unit.get("until", np.inf)}
-    how |= {name: unit[name] for name in ("epochs", "batch", "bucket")}
-    for epoch in sentiment.train(made, optimiser, read, labels, history, **how):
+    how = {"label": ("sentiment", unit["cell"], unit["hidden"], unit["sample"]), "batch": unit["batch"]}
+    while (epoch := len(history)) <= unit["epochs"] and not (history and history[-1][1] >= unit.get("until", np.inf)):
+        history.append(sentiment.epoch(made, optimiser, read, labels, epoch, bucket=unit["bucket"], **how))
         if "snapshots" in unit and epoch in (*unit["snapshots"], unit["epochs"]):
             snapshots[epoch] = reading.through(made, before, held, few)
         if time.monotonic() - saved > SAVE_EVERY:

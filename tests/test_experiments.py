@@ -258,6 +258,12 @@ def test_results_do_not_depend_on_which_networks_share_the_matrix_products(whole
     np.testing.assert_allclose(alone.loss, group.loss, rtol=1e-4)
 
 
+def test_a_unit_costs_what_its_sizes_say_as_far_as_all_units_have_them():
+    units = [{"N": 2, "epochs": 5, "g": [0.0], "width": 3}, {"N": 4, "epochs": 10, "g": [0.0, 0.9]}]
+    assert experiments.work(units) == [2**2 * 5, 4**2 * 10 * 2]
+    assert experiments.work([{"check": "one", "N": 7}, {"check": "other"}]) == [1, 1]
+
+
 def test_status_counts_what_is_kept_and_what_is_left(there):
     kept = experiments.status("training", "smoke")
     assert kept == (6, 6, 0.0, [])

@@ -219,6 +219,24 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_numbers(whole
     assert not (place / "LSTM_s0.checkpoint").exists()
 
 
+def test_dropout_is_on_while_something_is_learned_and_only_then():
+    made, before = reader()
+    held, still = some()[2], torch.optim.SGD(made.parameters(), lr=0.0)
+    plain = sentiment.evaluate(made, held)
+    logits = torch.cat([made(batch.words, batch.lengths) for batch in held])
+    labels = torch.cat([batch.labels for batch in held])
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+    assert plain == pytest.approx((float(loss), float(((logits > 0) == (labels > 0)).float().mean())))
+    torch.manual_seed(0)
+    thinned = {sentiment.evaluate(made, held, still)[0] for _ in range(3)}
+    assert len(thinned) == 3 and plain[0] not in thinned
+    assert sentiment.evaluate(made, held) == plain  # it is off again, and a rate of 0 moves nothing
+    sentiment.evaluate(made, held, torch.optim.SGD(made.parameters(), lr=0.1))
+    after = sentiment.weights(made)
+    assert all(not torch.equal(after[name], before[name]) for name in sentiment.MATRICES)
+    assert sentiment.evaluate(made, held)[0] < plain[0]
+
+
 def test_training_stops_at_the_epoch_that_knows_enough(tmp_path, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path))
     unit = units("matched", "smoke")[0] | {"hidden": 8, "epochs": 5}

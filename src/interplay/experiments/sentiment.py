@@ -5,10 +5,6 @@ RNNs until they know the training sentences as well as the paper's network did, 
 word vectors that mean nothing, and `rates` as `networks` at a tenth to a twentieth of the published learning rate,
 whose training curve is not the published one.  `measures` cut each of them to every rank, `probes` take their random
 start away.
-
-The rate that fits is chosen by the training curve of Figure 5's network alone, before any spectrum is seen: the least
-mean over samples of |ln(epoch of .6 / 27.5)| + |ln((1 - accuracy) / .16)| + |ln(loss / .37)|, with the first epoch of
-training accuracy above .6 (figure: 25 to 30), and accuracy and loss of training at epoch 500.
 """
 
 import io

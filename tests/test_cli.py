@@ -31,8 +31,8 @@ def folder(tmp_path, monkeypatch):
         (["status", "--scale", "huge"], "unknown scale 'huge'"),
         (["run", "training", "--device", "tpu"], "unknown device 'tpu': choose one of auto, cpu"),
         (["run", "training", "--device", "cuda:99"], "unknown device 'cuda:99'"),
-        (["run", "training", "--threads", "0"], "number of threads is 0, but must be at least 1"),
-        (["run", "training", "--workers", "-2"], "number of workers is -2, but must be at least 1"),
+        (["run", "training", "--threads", "0"], "number of threads is 0, but must be finite and at least 1"),
+        (["run", "training", "--workers", "-2"], "number of workers is -2, but must be finite and at least 1"),
         (["run", "training", "--dask", "nowhere"], "no Dask scheduler answers at 'nowhere'"),
     ],
 )

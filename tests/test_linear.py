@@ -160,7 +160,7 @@ def test_series_begin_as_the_limit_of_small_targets(g):
             "target z-hat is 0.0, but must be finite and above 0",
         ),
         (lambda: theory.exact_angle(-1.0), "z-hat of the exact solution is -1.0, but must be finite and above 0"),
-        (lambda: theory.moment(0.5, 5), "n = 1, 2, 3 or 4"),
+        (lambda: theory.moment(0.5, 5), "unknown moment 5: choose one of 1, 2, 3, 4"),
     ],
 )
 def test_bad_input_is_one_sentence(act, says):

@@ -30,8 +30,7 @@ def beta(g: ArrayLike) -> np.ndarray:
 
 def moment(g: ArrayLike, n: int) -> np.ndarray:
     """tr[(B B^T)^n]/N for n = 1 ... 4, from the resolvent; raises ValueError for another n."""
-    if n not in (1, 2, 3, 4):
-        raise ValueError(f"moment {n} is not tabulated: choose n = 1, 2, 3 or 4")
+    edge.one_of("moment", n, (1, 2, 3, 4))
     g2 = edge.array(g) ** 2
     return beta(g) ** (3 * n - 2) * [1, 1, 1 + 2 * g2, (1 + g2) * (1 + 5 * g2)][n - 1]
 

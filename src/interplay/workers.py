@@ -17,7 +17,7 @@ from threading import RLock, Thread
 import torch
 from tqdm import tqdm
 
-from . import archive
+from . import archive, edge
 
 
 @contextmanager
@@ -27,9 +27,8 @@ def workers(number: int, dask: str | None, threads: int | None) -> Iterator[Exec
     Raises ValueError if there cannot be that many workers or threads, or the cluster cannot be reached or asked;
     BrokenExecutor if a worker or the scheduler is lost.
     """
-    for count, what in ((number, "workers"), (1 if threads is None else threads, "threads")):
-        if count < 1:
-            raise ValueError(f"number of {what} is {count}, but must be at least 1")
+    edge.number("number of workers", number, 1)
+    edge.number("number of threads", 1 if threads is None else threads, 1)
     if dask:
         with cluster(dask) as executor:
             yield executor

@@ -93,9 +93,9 @@ def ratio_of_means(measure: dict, over: dict) -> Ratio:
     return Ratio(MEASURES[name](**labels), MEASURES[name](**labels | over))
 
 
-def epochs_to_5_percent(task: str, g: float | list[float], experiment: str = SWEEP) -> xr.DataArray:
+def epochs_to_5_percent(task: str, g: float | list[float], experiment: str = SWEEP, **labels) -> xr.DataArray:
     """First epoch whose training loss is below 5 % of the first; none if it never is."""
-    return training.convergence_epoch(kept(experiment, "loss", task=task, g=g))
+    return training.convergence_epoch(kept(experiment, "loss", task=task, g=g, **labels))
 
 
 def largest_functional_rank(g: list[float]) -> xr.DataArray:

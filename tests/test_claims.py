@@ -500,6 +500,17 @@ def test_every_row_links_to_a_figure_that_a_chapter_has():
         assert f"name: {label}\n" in source.read_text("utf-8"), claim["id"]
 
 
+def test_every_row_that_a_chapter_quotes_is_there():
+    ids = [claim["id"] for claim in ledger.read()]
+    quoted = {}
+    for page in (ROOT / "book").glob("*.md"):
+        for name in re.findall(r"\{claim\}`(?:[^`<]*<)?([^`>]+)>?`", page.read_text("utf-8")):
+            quoted[name] = page.name
+    assert len(quoted) > 20
+    for name, page in quoted.items():
+        assert any(f"{one} ".startswith(f"{name} ") for one in ids), f"{page} quotes {name}"
+
+
 def test_kept_gives_what_load_gives(monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
     whole = experiments.load("linear-failure", "paper", present=True)

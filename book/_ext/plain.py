@@ -149,6 +149,8 @@ def roles(text: str, link: Callable[[str, str], str]) -> str:
             return cited if name == "cite:t" else f"({cited})"
         if name == "doc":
             return f"[{given or titles()[target]}]({link(target, '')})"
+        if name == "claim":
+            return f"[{given or target}]({link('claims', '-'.join(target.split()))})"
         if name in ("numref", "ref", "eq"):
             place = places()[target]
             return f"[{given.replace('%s', place.number) or place.shown}]({link(place.page, target)})"

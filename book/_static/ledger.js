@@ -12,7 +12,7 @@ addEventListener("DOMContentLoaded", () => {
   });
   const rows = table.rows().nodes().toArray();
 
-  const filters = { paper: "Paper", figure: "Figure of the paper", verdict: "Verdict", interval: "How sure" };
+  const filters = { paper: "Paper", figure: "Figure of the paper", verdict: "Verdict", interval: "How sure", cause: "Cause" };
   const bar = document.createElement("form");
   bar.className = "ledger-filters";
   for (const [name, words] of Object.entries(filters)) {
@@ -47,7 +47,8 @@ addEventListener("DOMContentLoaded", () => {
   again.addEventListener("click", all);
 
   const find = () => {
-    const row = rows.find((one) => `#${one.id}` === location.hash);
+    const name = decodeURIComponent(location.hash.slice(1));
+    const row = rows.find((one) => [one, ...one.querySelectorAll("a[id]")].some((place) => place.id === name));
     if (!row) return;
     all();
     const at = table.rows({ search: "applied", order: "applied" }).nodes().toArray().indexOf(row);

@@ -139,6 +139,9 @@ def test_links(pair):
             continue
         target = url.netloc or Path(unquote(url.path)).stem or name
         label = url.fragment.removeprefix("equation-") if not url.netloc and target != "references" else ""
+        if "claim" in a["class"]:  # a twin makes the rows of the ledger when it runs
+            assert target == "claims" and label
+            label = "sec-ledger"
         pages.append((target, label))
     found = []
     for link in re.findall(r"\]\(([^)\s]+)\)|<(https?://[^>]+)>", text):

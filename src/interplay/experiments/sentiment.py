@@ -130,12 +130,8 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
     else:  # a cut has other ranks here than those through training
         held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in reading.SPLITS}
         found = reading.cut(made, before, held, unit).rename(rank="cut", what="of")
-    about = {
-        "words_digest": reading.words_digest(data),
-        "before_digest": reading.before_digest(before),
-        "corpus": data.corpus,
-    }
-    about |= {"vectors": unit.get("vectors", str(data.vectors.values))}
+    about = {"corpus": data.corpus, "vectors": unit.get("vectors", str(data.vectors.values))}
+    about |= {"words_digest": reading.words_digest(data), "before_digest": reading.before_digest(before)}
     through = xr.concat(snapshots.values(), "snapshot").assign_coords(snapshot=list(snapshots)).astype(np.float32)
     steps = xr.DataArray(np.array(history, np.float32), {"epoch": range(len(history)), "measured": MEASURED})
     found = found.assign(through.assign(history=steps, **about))

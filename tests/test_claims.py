@@ -372,6 +372,16 @@ def test_recorded_does_what_is_asked_in_the_order_written(asked, expected, monke
     np.testing.assert_allclose(measures.recorded("some", "x", **asked), expected, rtol=1e-12)
 
 
+def test_an_exponent_is_that_of_the_power_and_none_where_a_value_is_missing(monkeypatch):
+    g, planted = np.array([0.0, 0.3, 0.6, 0.9]), np.array([2.0, -1.0, 0.4])
+    values = 7 * (1 - g**2) ** planted[:, None]
+    values[2, 1] = np.nan
+    kept = xr.DataArray(values, {"sample": range(3), "g": g}, ("sample", "g"))
+    monkeypatch.setattr(measures, "kept", lambda *_, **__: kept)
+    found = measures.recorded("some", "x", take={"g": "exponent"})
+    np.testing.assert_allclose(found, [2.0, -1.0, np.nan], rtol=1e-9)
+
+
 QUICK = [check for check in CHECKS if check not in ("collapse", "reduction", "step")]  # the others take seconds
 
 

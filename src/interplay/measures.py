@@ -36,7 +36,7 @@ def recorded(experiment: str, variable: str, **asked) -> xr.DataArray:
     missing: true, whether there is none
     take: {dimension: how}, over which to take the max, min, mean, median, sum, norm, largest (size), geometric mean,
     participation (ratio), idxmin, worst (max; what is missing has diverged), last (that is there), first (label that is
-    true), or from (the first label from which on all are true)
+    true), from (the first label from which on all are true), or exponent (of a power of 1 - g^2 over g, least squares)
     """
     same, done = {"experiment": experiment}, {name: value for name, value in asked.items() if name not in STEPS}
     found, done = kept(experiment, variable, **done), {"variable": variable} | done
@@ -66,6 +66,11 @@ def _reached(found: xr.DataArray, dim: str, first: bool) -> xr.DataArray:
     return _along(lambda good: lowrank.smallest_rank(np.moveaxis(good, -1, 0), labels, first=first).numpy(), found, dim)
 
 
+def _exponent(found: xr.DataArray, dim: str) -> xr.DataArray:
+    line = np.log(found).assign_coords({dim: np.log(1 - found[dim] ** 2)}).polyfit(dim, 1, skipna=False)
+    return line.polyfit_coefficients.sel(degree=1, drop=True)
+
+
 def _last(values: np.ndarray) -> float:
     return values[np.isfinite(values)][-1] if np.isfinite(values).any() else np.nan
 
@@ -80,6 +85,7 @@ TAKE |= {
     "largest": lambda found, dim: abs(found).max(dim),
     "geometric mean": lambda found, dim: np.exp(np.log(found).mean(dim)),
     "participation": partial(_along, lambda v: v.sum(-1) ** 2 / (v**2).sum(-1)),  # (sum v)^2 / sum v^2
+    "exponent": _exponent,
     "worst": lambda found, dim: found.fillna(np.inf).max(dim),
     "last": partial(_along, _last, vectorize=True),
     "first": partial(_reached, first=True),

@@ -82,7 +82,7 @@ def test_figures_have_numbers_and_say_how_many_samples():
         assert found and all(re.match(r"Fig\. \d+\.\d+", number) for number in found), chapter
 
 
-MOVING = {"acceleration": 27, "multiple-pathways": 12, "spectrum": 4}  # page: frames, or networks that play
+MOVING = {"acceleration": 27, "sharing-or-winning": 12, "spectrum": 4}  # page: frames, or networks that play
 
 
 def frames(chapter):

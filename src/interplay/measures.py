@@ -133,7 +133,7 @@ def row_bounds_slack() -> float:
 
 def modes_out_of_order(depth: int) -> list[float]:
     """How many pairs of modes, of all, two pathways learn against the order of their singular values; one a seed."""
-    half, s = kept("pathways-seeds", "half_time", depth=depth).values, pathways.modes()[1].numpy()
+    half, s = kept("pathways-order", "half_time", depth=depth).values, pathways.modes()[1].numpy()
     larger = s[:, None] > s + 1e-9
     return [float((one[:, None] > one)[larger].mean()) for one in half]
 

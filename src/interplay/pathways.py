@@ -217,13 +217,11 @@ def chain(K0: Tensor, depth: int, scale: float = 0.1) -> list[Pathway]:
     Every layer starts at sqrt(scale) times the identity between two hidden units a mode; the last one also holds what
     makes the product K0.  So each layer grows, of which the published equation counts one.
     """
-    root, made = math.sqrt(scale), []
-    for k in (K0 := edge.plain(K0)).unbind(1):
-        count, eye = k.shape[-1], root * torch.eye(2 * k.shape[-1], dtype=K0.dtype, device=K0.device)
-        eye = eye.expand(len(k), -1, -1)
-        last = torch.cat([torch.diag_embed(k / root ** (depth - 1)), eye[:, :count, :count]], -1)
-        made.append([eye[..., :count], *[eye] * (depth - 2), last])
-    return made
+    (networks, _, count), root = (K0 := edge.plain(K0)).shape, math.sqrt(scale)
+    eye = (root * torch.eye(2 * count, dtype=K0.dtype, device=K0.device)).expand(networks, -1, -1)
+    held = torch.diag_embed(K0 / root ** (depth - 1)).unbind(1)
+    lasts = [torch.cat([one, eye[:, :count, :count]], -1) for one in held]
+    return [[eye[..., :count], *[eye] * (depth - 2), last] for last in lasts]
 
 
 def alone(K0: Tensor, depth: int, epochs: int, scale: float = 0.1, lr: float = 0.01) -> Tensor:

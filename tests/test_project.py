@@ -52,7 +52,7 @@ def test_environment_and_bounds_agree_with_the_lock():
     assert LOCK["torch"] == "2.13.0"
 
 
-LINES_OF_SRC = 5470  # in all; it goes down, to 3300: raising it is a decision that the change log names
+LINES_OF_SRC = 5460  # in all; it goes down, to 3300: raising it is a decision that the change log names
 
 
 def test_package_is_thin():
@@ -132,16 +132,14 @@ def sitting(chapter):
 
 
 LIMITS = {"words": 2200, "cells": 30, "figures": 10, "visible": 20, "drawing": 30}
-TOO_LONG = set()
 
 
 def test_no_chapter_outgrows_one_sitting():
-    """Those of TOO_LONG still do: each leaves the list when it keeps the limits, and none joins it."""
     over = {}
     for chapter in twins.BOOK.glob("*.md"):
         if beyond := {what: n for what, n in sitting(chapter).items() if n > LIMITS[what]}:
             over[chapter.stem] = beyond
-    assert set(over) == TOO_LONG, over
+    assert not over, over
 
 
 def test_a_chapter_that_fails_names_chapter_line_and_cell(tmp_path):

@@ -176,9 +176,10 @@ def test_depth_two_without_coupling_is_training_of_one_mode():
     x, y = torch.randn(2, 2, 20, generator=torch.Generator().manual_seed(1)).double() * 0.07
     net = [[torch.outer(a, V[:, 1])[None], torch.outer(U[:, 1], b)[None]] for a, b in zip(x, y, strict=True)]
     trained = pathways.in_modes(pathways.train(net, s[1] * torch.outer(U[:, 1], V[:, 1]), lr=1e-3, epochs=2000).maps)
-    model = pathways.two_layers(net, 2001, lr=1e-3)
+    model, share = pathways.two_layers(net, 2001, lr=1e-3)
     torch.testing.assert_close(model[:, 0, :, 1], trained[:, 0, :, 1, 1], rtol=0, atol=5e-3)
     assert (model[-1, 0, :, 1].sum() - s[1]).abs() < 1e-3
+    torch.testing.assert_close(share[0, :, 1], trained[-1, 0, :, 1, 1] / s[1], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(

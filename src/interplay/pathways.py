@@ -229,8 +229,8 @@ def alone(K0: Tensor, depth: int, epochs: int, scale: float = 0.1, lr: float = 0
     return train(chain(K0, depth, scale), torch.diag(modes()[1]), lr=lr, epochs=epochs).maps.diagonal(dim1=-2, dim2=-1)
 
 
-def two_layers(pathways: list[Pathway], epochs: int, lr: float = 0.01) -> Tensor:
-    """Course of the modes at depth 2, what couples them left out: K (epoch, network, pathway, mode).
+def two_layers(pathways: list[Pathway], epochs: int, lr: float = 0.01) -> tuple[Tensor, Tensor]:
+    """Course of the modes at depth 2, what couples them left out: K (epoch, network, pathway, mode), and final shares.
 
     What a mode reaches in the hidden layer, x = W_1 v and y = W_2^T u, obeys x' = E y and y' = E x with one E.
     """
@@ -240,7 +240,7 @@ def two_layers(pathways: list[Pathway], epochs: int, lr: float = 0.01) -> Tensor
     for _ in range(epochs):
         course.append((grow * torch.exp(2 * tau) - decay * torch.exp(-2 * tau)) / 4)
         tau = tau + 2 * lr * (s - course[-1].sum(1, keepdim=True))
-    return torch.stack(course)
+    return torch.stack(course), grow / grow.sum(1, keepdim=True)
 
 
 def product(p: np.ndarray, depth: int) -> np.ndarray:

@@ -170,10 +170,10 @@ def two_layers(unit: dict) -> Held:
     full = pathways.initialise((2, 2), unit["width"], unit["seed"], dtype=torch.float64)
     small = [pathways.reduce(pathway) for pathway in full]
     maps = pathways.train(small, pathways.target(), epochs=unit["epochs"]).maps
-    both = pathways.in_modes(maps).diagonal(dim1=-2, dim2=-1), pathways.two_layers(full, 300)
-    share, other = (K[-1, :, 0] / K[-1].sum(1) for K in both)
-    half, later = ((K.sum(2) >= pathways.modes()[1] / 2).int().argmax(0) for K in both)
-    found = {"error_of_shares": (share - other).abs(), "error_of_half_times": (half - later).abs()}
+    K, (course, shares) = pathways.in_modes(maps).diagonal(dim1=-2, dim2=-1), pathways.two_layers(full, 300)
+    half, later = ((both.sum(2) >= pathways.modes()[1] / 2).int().argmax(0) for both in (K, course))
+    wrong = (shares[:, 0] - K[-1, :, 0] / K[-1].sum(1)).abs()
+    found = {"error_of_shares": wrong, "error_of_half_times": (half - later).abs()}
     return {name: (["seed"], errors.amax(1)) for name, errors in found.items()}
 
 

@@ -85,6 +85,7 @@ def test_curve_takes_each_column_by_itself_and_leaves_out_what_is_missing():
     [
         ([0.0], "holds"),
         ([1.0, 1.0], "holds"),
+        ([0.0, 1.0], "holds"),
         ([-1.0, 3.0], "holds"),  # the mean decides
         ([1 + 1e-9], "differs"),
         ([-1e-9], "differs"),
@@ -255,6 +256,7 @@ def test_a_cause_is_shown_where_a_row_differs_and_only_there():
         ([90, 95, 100], [68, 92, 116], {"figure": 150}, False),  # the row holds
         ([70, 74, 78], [72], {"figure": 102}, False),  # of one run the scatter is not known
         ([70, 74, 78], [68, None, 72, 76], {"figure": 102}, True),
+        ([40, 80, 120], [68, 72, 76], {"figure": 102}, False),  # both together scatter too much to tell
     ],
 )
 def test_a_row_that_agrees_with_the_code_and_not_with_the_figure_says_so(

@@ -19,7 +19,7 @@ addEventListener("DOMContentLoaded", () => {
     const select = document.createElement("select");
     select.name = name;
     select.add(new Option("any", ""));
-    for (const value of new Set(rows.map((row) => row.dataset[name]))) select.add(new Option(value));
+    for (const value of new Set(rows.map((row) => row.dataset[name]))) if (value) select.add(new Option(value));
     const label = document.createElement("label");
     label.append(words, select);
     bar.append(label);

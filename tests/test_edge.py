@@ -313,9 +313,7 @@ def test_arrays_are_taken_in_place_of_tensors():
         lambda f: lowrank.unpack(*map(f, lowrank.pack(W0, 3))),
         lambda f: lowrank.loss_against_rank(f(W0), f(W0[[1, 0]]), [1, 2], lambda W: W.norm(dim=(2, 3))),
         lambda f: operative.pooled(f(W0[0]), f(W0[1, 0].abs()))[1],
-        lambda f: operative.outputs(
-            f(W0), rnn.Weights(*(f(w[:1]) for w in (W0, M0, V0))), f(inputs[:, :1]), 0.5, None, None
-        ),
+        lambda f: rnn.simulate(rnn.Weights(f(W0), f(M0[:1]), f(V0[:1])), f(inputs[:, :1]), dt=0.5)[0],
         lambda f: pathways.train([[f(W) for W in p] for p in layers], f(pathways.target()), epochs=2).loss,
         lambda f: pathways.reduce([f(W) for W in layers[0]])[0],
         lambda f: pathways.chain(f(PATHWAYS), 3)[0][0],

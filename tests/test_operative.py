@@ -105,7 +105,7 @@ def test_reduced_networks_run_as_the_full_one_at_full_rank():
     inputs, h0, noise = torch.randn(30, 1, 5, 2), torch.randn(1, 5, 20), 0.1 * torch.randn(30, 1, 5, 20)
     Wk = torch.stack([0 * W, W])
     full = rnn.simulate(weights, inputs, dt=0.1, h0=h0, noise=noise)[0][:, 0]
-    z = operative.outputs(Wk, weights, inputs, 0.1, h0, noise)
+    z, _ = rnn.simulate(weights._replace(W=Wk), inputs, dt=0.1, h0=h0, noise=noise)
     torch.testing.assert_close(z[:, 1], full)
     distance = operative.state_distance(Wk, weights, inputs, 0.1, h0)
     states = [rnn.simulate(weights._replace(W=w[None]), inputs, dt=0.1, h0=h0, keep_states=True)[1] for w in Wk]

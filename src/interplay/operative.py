@@ -138,21 +138,11 @@ def reduced(W: Tensor, directions: Tensor, ranks: list[int], rows: bool = False)
     return torch.stack([keep(W, directions[:, :k], rows) for k in ranks])
 
 
-def outputs(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor, noise: Tensor | None) -> Tensor:
-    """Outputs (time, k, trial, n_out) of one network with its W replaced by each of (k, N, N), under the same noise.
-
-    weights, inputs, h0 and noise are those of one network, with a network axis of length 1
-    """
-    return rnn.simulate(
-        weights._replace(W=edge.plain(W).to(edge.plain(weights.W).dtype)), inputs, dt=dt, h0=h0, noise=noise
-    )[0]
-
-
 @torch.no_grad()
 def state_distance(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor) -> Tensor:
     """Mean Euclidean distance of states, and of rates, of each replaced W (k, N, N) from the full network's: (2, k).
 
-    Without noise; both run side by side, so that no trajectory is kept.  Shapes as in `outputs`.
+    Without noise; both run side by side, so that no trajectory is kept.  The rest is of one network (axis of length 1).
     """
     run = rnn.steps(torch.cat([weights.W, W.to(weights.W.dtype)]), weights.M, inputs, h0, None, dt, torch.tanh)
     next(run)

@@ -169,7 +169,8 @@ def measured(unit: dict, weights: rnn.Weights, h0: torch.Tensor) -> tuple[dict[s
     begin, some = start(task, h0, inputs), slice(unit["distance"])
 
     def costs(Wk, trials=slice(None)):
-        z = operative.outputs(Wk, weights, inputs[:, :, trials], task.dt, begin[:, trials], noise[:, :, trials])
+        how = {"dt": task.dt, "h0": begin[:, trials], "noise": noise[:, :, trials]}
+        z, _ = rnn.simulate(weights._replace(W=Wk.to(W.dtype)), inputs[:, :, trials], **how)
         return (z - targets[:, :, trials]).square().mean((0, 2, 3)).numpy()
 
     def distance(Wk):

@@ -138,6 +138,10 @@ def sealed(until: str) -> dict:
 
 if __name__ == "__main__":
     whole = sealed(git("merge-base", "HEAD", "main").strip()[:7])
+    for name, before in json.loads(FILE.read_text("utf-8"))["rows"].items():  # it may be measured on later results now
+        row = whole["rows"].get(name)
+        if row and before["fixed"] == row["fixed"] and before["first"] < row["first"]:
+            row |= {"first": before["first"], "of": before["of"]}
     lines = ",\n".join(
         f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(row)}" for name, row in whole["rows"].items()
     )

@@ -26,18 +26,17 @@ def test_days_of_ranges_and_of_first_results_are_those_of_the_history(monkeypatc
     since, last, changes = sealed.history(KEPT["until"])
     assert KEPT["changed"] == changes
     days, other = sealed.added(), []
+    before = sealed.git("log", "--reverse", "--format=%h", "--abbrev=7", "--", "src/interplay/claims").split()
     for name in KEPT["rows"].keys() & claims:
         row, claim = KEPT["rows"][name], claims[name]
         assert row["fixed"] == since[name], name
         assert row["on"] == sealed.git("show", "-s", "--format=%aI", row["fixed"]).strip()
         if not sealed.moved(last[name], [x if math.isfinite(x) else None for x in ledger.accepted(claim)]):
-            assert claim["fixed"] == row["fixed"], name
+            assert claim["fixed"] in before[: 1 + before.index(row["fixed"])], name  # as a comment, perhaps, at first
             first, of = sealed.first_result(claim, days)
-            if of == row["of"]:
-                assert first == row["first"], name
-            else:
-                other.append(name)  # it is measured on other results since
-    assert len(other) < 40, other
+            assert first == row["first"] if of == row["of"] else first > row["first"], name
+            other += [name] if of != row["of"] else []  # it is measured on later results since
+    assert len(other) < 60, other
 
 
 def test_an_end_that_moves_is_seen_and_one_that_nothing_could_pass_is_not():

@@ -136,3 +136,19 @@ def test_kept_measures_agree_with_those_of_another_program(task, what, monkeypat
         assert abs(float(np.mean(found)) - before) <= 1
         return
     assert abs(float(np.mean(found)) - before) <= 0.02 * before
+
+
+COSTS = {  # of that program, too: error by number kept
+    ("context-integration", "columns"): {3: 0.107, 5: 0.056, 8: 0.010},
+    ("context-integration", "rows"): {10: 0.069},
+    ("sine-wave", "columns"): {3: 0.81, 5: 0.66, 8: 0.13},
+    ("sine-wave", "rows"): {10: 0.31},
+}
+
+
+@pytest.mark.parametrize(("task", "kind"), COSTS)
+def test_kept_errors_agree_with_those_of_another_program(task, kind, monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(ROOT / "results"))
+    for rank, before in COSTS[task, kind].items():
+        found = experiments.kept("operative-panels", "cost", task=task, set="paper", kind=kind, rank=rank)
+        assert float(found.mean()) == pytest.approx(before, rel=0.15)  # other trials, other noise

@@ -18,7 +18,8 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build/test-site"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MOVED = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_context"]["moved"]
+CONTEXT = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_context"]
+MOVED, PARTED = CONTEXT["moved"], CONTEXT["parted"]
 PAGES = sorted(file.stem for file in (SITE / "book").glob("*.html") if f"book/{file.stem}" not in MOVED)
 pytestmark = [
     pytest.mark.skipif(not BROWSER, reason="neither chromium nor google-chrome is installed"),
@@ -99,6 +100,15 @@ def test_an_old_address_leads_to_where_its_places_are_now(visit, browser, name):
     page.close()
     listed = visit(f"{old}.html", java_script_enabled=False).locator("li a").all_inner_texts()
     assert listed == [place for part in MOVED[name] for place in part["places"]]
+
+
+@pytest.mark.parametrize("name", PARTED)
+def test_a_place_that_another_chapter_took_along_is_found_there(visit, name):
+    old = Path(name).name
+    for page, place in ((part["page"], place) for part in PARTED[name] for place in part["places"]):
+        found = visit(f"{old}.html#{place}")
+        assert found.url.endswith(f"/book/{page}.html#{place}") and found.locator(f"[id='{place}']").count() == 1
+    assert visit(f"{old}.html#no").url.endswith(f"/book/{old}.html#no")
 
 
 def test_a_figure_opens_whole_by_the_keyboard_and_closes(visit):

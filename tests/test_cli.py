@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "trainin"], "unknown experiment 'trainin': choose one of checks, pathways-idealised, linear-exact"),
+        (["run", "trainin"], "unknown experiment 'trainin': choose one of checks, linear-exact"),
         (["run", "training", "--scale", "huge"], "unknown scale 'huge': choose one of smoke, lite, paper"),
         (["status", "--scale", "huge"], "unknown scale 'huge'"),
         (["run", "training", "--device", "tpu"], "unknown device 'tpu': choose one of auto, cpu"),

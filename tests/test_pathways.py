@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interplay import pathways
-from interplay.experiments import experiment, idealised
+from interplay.experiments import experiment
 from interplay.experiments import pathways as runs
 
 M = pathways.target()
@@ -197,7 +197,7 @@ def test_depth_two_without_coupling_is_training_of_one_mode():
         ),
         (
             lambda: pathways.train(net((2,)), M, epochs=1, phi="sine"),
-            "unknown nonlinearity 'sine': choose one of linear",
+            "unknown nonlinearity 'sine': choose one of tanh, linear",
         ),
         (lambda: pathways.train(net((2,)), M, epochs=0), "number of epochs is 0"),
         (lambda: pathways.train(net((2,)), M, epochs=1, lr=-0.1), "learning rate is -0.1"),
@@ -219,7 +219,7 @@ def test_a_step_that_diverges_is_named_and_the_others_go_on():
 @pytest.mark.parametrize("depth", [3, 4])
 def test_the_model_of_one_mode_is_exact_where_nothing_that_it_leaves_out_is_there(depth):
     unit = experiment("pathways-idealised").units("smoke")[0] | {"depth": depth, "width": 60, "epochs": 200}
-    error = idealised.compute(unit, "cpu").error.squeeze()
+    error = runs.modelled(unit, "cpu").error.squeeze()
     assert error.sel(start="as the model").max() < 1e-9
     for start in unit["starts"][1:]:
         assert error.sel(start=start).max() > 1e-3, start
@@ -228,7 +228,7 @@ def test_the_model_of_one_mode_is_exact_where_nothing_that_it_leaves_out_is_ther
 def test_an_idealised_start_differs_from_the_model_in_one_thing():
     drawn = pathways.initialise((3,), 60, [5], orthogonal=True, dtype=torch.float64)[0]
     for start in ("as the model", "modes mixed", "norms as drawn"):
-        made = idealised.idealised(drawn, 0.1, start)
+        made = runs.idealised(drawn, 0.1, start)
         K = pathways.in_modes((made[2] @ made[1] @ made[0])[0])
         mixed, norms = (K - K.diag().diag()).abs().max(), (made[0][0] @ pathways.modes()[2]).norm(dim=0)
         assert (mixed > 1e-4) == (start == "modes mixed")

@@ -52,7 +52,7 @@ def test_environment_and_bounds_agree_with_the_lock():
     assert LOCK["torch"] == "2.13.0"
 
 
-LINES_OF_SRC = 5460  # in all; it goes down, to 3300: raising it is a decision that the change log names
+LINES_OF_SRC = 5440  # in all; it goes down, to 3300: raising it is a decision that the change log names
 
 
 def test_package_is_thin():
@@ -70,8 +70,8 @@ def test_package_is_thin():
 
 def test_arrows_run_down():
     allowed = {name: set() for name in ("edge", "archive", "seeds")}
-    allowed |= {name: {"edge"} for name in ("rnn", "lowrank", "pathways", "theory", "tasks/base")}
-    allowed |= {"linear": {"edge", "theory"}, "operative": {"edge", "rnn"}}
+    allowed |= {name: {"edge"} for name in ("rnn", "lowrank", "theory", "tasks/base")}
+    allowed |= {"linear": {"edge", "theory"}, "pathways": {"edge", "rnn"}, "operative": {"edge", "rnn"}}
     allowed |= {"tasks/schuessler": {"base"}, "tasks/krause": {"base"}}
     for name, below in allowed.items():
         tree = ast.parse((ROOT / f"src/interplay/{name}.py").read_text())

@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from . import edge
+from .rnn import PHI, SLOPE
 
 Pathway = list[Tensor]
-PHI = {"linear": torch.clone, "relu": torch.relu, "tanh": torch.tanh}
-SLOPE = {"linear": torch.ones_like, "relu": torch.sign, "tanh": lambda a: 1 - a**2}  # phi', of a = phi
 CLOSED = 1e-9  # directions shorter than this, of unit vectors, add nothing to a subspace
 
 

@@ -1,6 +1,7 @@
 """Two parallel pathways learn a tree of features: Figures 4 to 8 of Shi et al. (2022), and what many seeds say.
 
-Kinds: `figures` (the paper's networks, at full width), `seeds` (many draws a depth), `unequal` (one pathway deeper).
+Kinds: `figures` (the paper's networks, at full width; `longer`, as long as there), `seeds` (many draws a depth; `order`,
+every epoch of them recorded), `unequal` (one pathway deeper).
 """
 
 from functools import partial
@@ -15,9 +16,9 @@ from . import Experiment, dataset, scaled, table
 TABLE = table("pathways")
 
 
-def figures(scale: str) -> list[dict]:
+def figures(of: str, scale: str) -> list[dict]:
     """One network of Figures 4 to 8 a unit, trained no longer than the scale allows."""
-    units = scaled(TABLE["pathways-figures"], scale)
+    units = scaled(TABLE[of], scale)
     return [unit | {"epochs": min(unit["epochs"], unit.pop("longest"))} for unit in units]
 
 
@@ -63,6 +64,8 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
     """One of the paper's networks: loss and K through training, spectra of its layers."""
     how = {name: unit[name] for name in ("scale", "earlier")}
     drawn = pathways.initialise((unit["depth"],) * 2, unit["width"], [unit["seed"]], **how)
+    if nudge := unit.get("nudge", 0):  # what float32 rounds away
+        drawn = [[torch.nextafter(W, W + nudge) for W in pathway] for pathway in drawn]
     before = [[W.to(device) for W in pathway] for pathway in drawn]
     goal = pathways.target(torch.float32).to(device)
     done = pathways.train(before, goal, **{name: unit[name] for name in ("lr", "epochs", "phi", "until")})
@@ -78,7 +81,7 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
     }
     plain = ([[W.cpu().double() for W in pathway] for pathway in both] for both in (before, done.pathways))
     held |= spectra(*plain, unit["leading"])
-    return dataset(held, {"phi": unit["phi"], "seed": unit["seed"], "depth": unit["depth"]})
+    return dataset(held, {name: unit[name] for name in ("phi", "seed", "depth", "nudge") if name in unit})
 
 
 def many(unit: dict, device: torch.device) -> xr.Dataset:
@@ -117,7 +120,9 @@ def unequal(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 EXPERIMENTS = {
-    "pathways-figures": Experiment(figures, "{phi}_D{depth}_s{seed}", figure, work),
+    "pathways-figures": Experiment(partial(figures, "pathways-figures"), "{phi}_D{depth}_s{seed}", figure, work),
+    "pathways-longer": Experiment(partial(figures, "pathways-longer"), "{phi}_D{depth}_n{nudge}", figure, work),
+    "pathways-order": Experiment(partial(scaled, TABLE["pathways-order"]), "D{depth}_s{seeds[0]}", many, work),
     "pathways-seeds": Experiment(partial(scaled, TABLE["pathways-seeds"]), "D{depth}_s{seeds[0]}", many, work),
     "pathways-unequal": Experiment(partial(scaled, TABLE["pathways-unequal"]), "c{scale}_D{depths}", unequal, work),
 }

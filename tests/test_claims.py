@@ -301,7 +301,7 @@ def test_recorded_does_what_is_asked_in_the_order_written(asked, expected, monke
     np.testing.assert_allclose(measures.recorded("some", "x", **asked), expected, rtol=1e-12)
 
 
-QUICK = [check for check in CHECKS if check not in ("collapse", "reduction", "step")]  # the others take seconds
+QUICK = [check for check in CHECKS if check not in ("collapse", "reduction")]  # the others take seconds
 
 
 @pytest.mark.parametrize("check", QUICK)

@@ -40,7 +40,7 @@ def problem(dtype=torch.float32):
     return inputs, inputs.cumsum(0)[..., :1].tanh().expand(-1, -1, -1, 3), torch.ones(9, 2, 4, 3, dtype=dtype)
 
 
-PROBLEM, PATHWAYS = problem(), torch.tensor([[0.2, 0.1]], dtype=torch.float64)
+PROBLEM, PATHWAYS = problem(), torch.tensor([[[0.2], [0.1]]], dtype=torch.float64)
 
 
 def train(weights=(W0, M0, V0), **more):

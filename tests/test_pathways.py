@@ -133,18 +133,41 @@ def test_mode_equations_agree_with_each_other(depth):
     np.testing.assert_allclose(slope, (1 + p**2) ** (-(depth - 1) / 2), rtol=1e-5)
 
 
-def test_the_chain_is_the_network_whose_hidden_layers_are_orthogonal():
-    """One input, one output, hidden matrices sqrt(c) times the identity: then a mode is alone, and the chain is it."""
-    K0, goal = torch.tensor([[0.02, 0.01]], dtype=torch.float64), torch.tensor([[[1.5]]], dtype=torch.float64)
-    small = pathways.chain(K0, 4)
-    maps = [reduce(lambda so_far, W: W @ so_far, p) for p in small]
-    torch.testing.assert_close(torch.stack(maps)[:, 0, 0, 0], K0[0])
-    for p in small:
-        gram = p[1].mT @ p[1]
-        torch.testing.assert_close(gram[0], 0.1 * torch.eye(2).double())
-    done = pathways.train(small, goal, epochs=3000)
-    assert float(done.loss[-1, 0]) < 1e-8
-    assert done.maps[-1, 0, 0, 0, 0] > 0.75  # the pathway that is ahead wins
+def test_the_chain_is_every_mode_by_itself_between_orthogonal_hidden_matrices():
+    """Two hidden units and one input and output a mode: together as alone, and the pathway that is ahead wins."""
+    s = pathways.modes()[1]
+    K0 = 0.01 * torch.rand(3, 2, 8, generator=torch.Generator().manual_seed(0)).double()
+    both = pathways.chain(K0, 4)
+    maps = torch.stack([reduce(lambda so_far, W: W @ so_far, p) for p in both], 1)
+    torch.testing.assert_close(maps, torch.diag_embed(K0))
+    torch.testing.assert_close(both[0][1].mT @ both[0][1], 0.1 * torch.eye(16).double().expand(3, -1, -1))
+    course = pathways.alone(K0, 4, 800)
+    assert (course[-1].sum(1) - s).abs().max() < 1e-3
+    assert torch.equal(course[-1].argmax(1), K0.argmax(1))
+    one = pathways.train(pathways.chain(K0[:1, :, 2:3], 4), s[None, None, 2:3], epochs=800).maps[:, 0, :, 0, 0]
+    torch.testing.assert_close(course[:, 0, :, 2], one)
+
+
+def test_the_published_equation_counts_one_layer_of_all_and_its_orbits_are_those_of_the_flow():
+    K0, depth, c = np.array([[0.0004], [0.0001]]), 3, 0.1
+    fine, rough = (pathways.published(np.repeat(K0, 8, 1), depth, round(4 / lr), lr=lr) for lr in (0.001, 0.01))
+    half, later = ((K.sum(1) > pathways.modes()[1].numpy() / 2).argmax(0) for K in (fine, rough))
+    assert half.min() > 100 and np.abs(half / 10 - later).max() < 3
+    p = pathways.first_layer(fine[:, :, 0] / c**1.5, depth)
+    assert np.abs(np.diff(np.arctan(p), axis=1) - np.diff(np.arctan(p[0]))).max() < 1e-3
+    first = (fine[1] - fine[0])[:, 0] / 0.002  # all but one of its layers at the square root of c
+    np.testing.assert_allclose(first, c ** (depth - 1) * (15**0.5 - K0.sum()), rtol=0.02)
+
+
+def test_depth_two_without_coupling_is_training_of_one_mode():
+    """Weights that reach nothing but one mode: then nothing is left out."""
+    U, s, V = pathways.modes()
+    x, y = torch.randn(2, 2, 20, generator=torch.Generator().manual_seed(1)).double() * 0.07
+    net = [[torch.outer(a, V[:, 1])[None], torch.outer(U[:, 1], b)[None]] for a, b in zip(x, y, strict=True)]
+    trained = pathways.in_modes(pathways.train(net, s[1] * torch.outer(U[:, 1], V[:, 1]), lr=1e-3, epochs=2000).maps)
+    model = pathways.two_layers(net, 2001, lr=1e-3)
+    torch.testing.assert_close(model[:, 0, :, 1], trained[:, 0, :, 1, 1], rtol=0, atol=5e-3)
+    assert (model[-1, 0, :, 1].sum() - s[1]).abs() < 1e-3
 
 
 @pytest.mark.parametrize(

@@ -211,19 +211,38 @@ def reduce(pathway: Pathway, level: int = 0) -> Pathway:
     return [torch.stack(layers).to(pathway[0].device) for layers in zip(*reduced, strict=True)]
 
 
-def chain(K0: Tensor, depth: int, scale: float = 0.1, dtype: torch.dtype = torch.float32) -> list[Pathway]:
-    """One small network a mode, width 2, whose pathways start at K0 (mode, pathway): the model of one mode alone.
+def chain(K0: Tensor, depth: int, scale: float = 0.1) -> list[Pathway]:
+    """Networks in which no mode meets another, from K0 (network, pathway, mode): the model of one mode alone.
 
-    Every layer starts at sqrt(scale), and the last one also holds what makes the product K0; trained by `train` towards
-    the singular value, each layer grows, of which the published equation counts one.
+    Every layer starts at sqrt(scale) times the identity between two hidden units a mode; the last one also holds what
+    makes the product K0.  So each layer grows, of which the published equation counts one.
     """
-    root, made, kind = math.sqrt(scale), [], {"dtype": dtype, "device": (K0 := edge.plain(K0)).device}
-    for k in K0.double().T:
-        first, hidden = root * torch.eye(2, 1, **kind), root * torch.eye(2, **kind)
-        last = torch.stack([k / root ** (depth - 1), torch.full_like(k, root)], -1)[:, None]
-        layers = [first.double().expand(len(k), 2, 1), *[hidden.double().expand(len(k), 2, 2)] * (depth - 2), last]
-        made.append([layer.clone() for layer in layers])
+    root, made = math.sqrt(scale), []
+    for k in (K0 := edge.plain(K0)).unbind(1):
+        count, eye = k.shape[-1], root * torch.eye(2 * k.shape[-1], dtype=K0.dtype, device=K0.device)
+        eye = eye.expand(len(k), -1, -1)
+        last = torch.cat([torch.diag_embed(k / root ** (depth - 1)), eye[:, :count, :count]], -1)
+        made.append([eye[..., :count], *[eye] * (depth - 2), last])
     return made
+
+
+def alone(K0: Tensor, depth: int, epochs: int, scale: float = 0.1, lr: float = 0.01) -> Tensor:
+    """Course of the target's modes by `chain` from K0 (network, pathway, mode): K (epoch, network, pathway, mode)."""
+    return train(chain(K0, depth, scale), torch.diag(modes()[1]), lr=lr, epochs=epochs).maps.diagonal(dim1=-2, dim2=-1)
+
+
+def two_layers(pathways: list[Pathway], epochs: int, lr: float = 0.01) -> Tensor:
+    """Course of the modes at depth 2, what couples them left out: K (epoch, network, pathway, mode).
+
+    What a mode reaches in the hidden layer, x = W_1 v and y = W_2^T u, obeys x' = E y and y' = E x with one E.
+    """
+    U, s, V = (part.to(pathways[0][0]) for part in modes())
+    x, y = (torch.stack(one, 1) for one in zip(*((first @ V, last.mT @ U) for first, last in pathways), strict=True))
+    grow, decay, tau, course = (x + y).square().sum(2), (x - y).square().sum(2), torch.zeros_like(s), []
+    for _ in range(epochs):
+        course.append((grow * torch.exp(2 * tau) - decay * torch.exp(-2 * tau)) / 4)
+        tau = tau + 2 * lr * (s - course[-1].sum(1, keepdim=True))
+    return torch.stack(course)
 
 
 def product(p: np.ndarray, depth: int) -> np.ndarray:
@@ -244,6 +263,20 @@ def first_layer(K: np.ndarray, depth: int) -> np.ndarray:
 def flow(p: np.ndarray, S: float, depth: int) -> np.ndarray:
     """dp/dt of one mode in every pathway (pathway, ...): (p^2 + 1)^((depth-1)/2) (S - sum K)."""
     return (p**2 + 1) ** ((depth - 1) / 2) * (S - product(p, depth).sum(0))
+
+
+def orbit(p: np.ndarray, S: float, depth: int, step: float, steps: int) -> np.ndarray:
+    """Euler steps of `flow` from p (pathway, ...): K (step, pathway, ...), that of the start first."""
+    course = [p]
+    for _ in range(steps):
+        course.append(course[-1] + step * flow(course[-1], S, depth))
+    return product(np.array(course), depth)
+
+
+def published(K0: np.ndarray, depth: int, epochs: int, scale: float = 0.1, lr: float = 0.01) -> np.ndarray:
+    """Course of the target's modes by the published equation from K0 (pathway, mode): K (epoch, pathway, mode)."""
+    unit, s = scale ** (depth / 2), modes()[1].numpy()
+    return unit * orbit(first_layer(K0 / unit, depth), s / unit, depth, 2 * lr * scale ** (depth - 1), epochs)
 
 
 def flow_of_product(K: np.ndarray, S: float, depth: int) -> np.ndarray:

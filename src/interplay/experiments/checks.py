@@ -136,10 +136,7 @@ def orbits(unit: dict) -> Held:
     for spread in unit["spread"]:
         first = draws.normal(0, spread, (100, 2)).T
         for depth in unit["depth"]:
-            p = first
-            for _ in range(unit["steps"]):
-                p = p + unit["step"] * pathways.flow(p, 10.0, depth)
-            K = pathways.product(p, depth)
+            K = pathways.orbit(first, 10.0, depth, unit["step"], unit["steps"])[-1]
             winner.append(np.median(K.max(0) / K.sum(0)))
             if depth == 2:
                 delta = np.subtract(*np.arcsinh(first))
@@ -168,35 +165,16 @@ def reduction(unit: dict) -> Held:
     return {"closed": (["depth"], closed), "of_level": (["level"], of_level), "least_gain": ([], gain)}
 
 
-def step(unit: dict) -> Held:
-    """Share of the first pathway in mode 1 by the step of the training, networks reduced."""
-    drawn = pathways.initialise((unit["depth"],) * 2, unit["width"], [unit["seed"]])
-    small, found = [pathways.reduce(pathway, unit["level"]) for pathway in drawn], []
-    for lr in unit["lr"]:
-        how = {"epochs": unit["epochs"], "until": unit["until"], "every": unit["epochs"]}
-        K = pathways.in_modes(pathways.train(small, pathways.target(), lr=lr, **how).maps[-1, 0])[:, 0, 0]
-        found.append(K[0] / K.sum())
-    return {"share": (["lr"], torch.stack(found))}
-
-
 def two_layers(unit: dict) -> Held:
-    """Depth 2: largest error of the shares and half times (epochs) that the exact solution predicts of training."""
-    U, s, V = pathways.modes()
-    full = [pathways.initialise((2, 2), unit["width"], [one], dtype=torch.float64) for one in unit["seed"]]
-    cut = [[pathways.reduce(pathway) for pathway in one] for one in full]
-    small = [[torch.cat(W) for W in zip(*path, strict=True)] for path in zip(*cut, strict=True)]
-    done = pathways.train(small, pathways.target(), epochs=unit["epochs"]).maps
-    K, shares, times = pathways.in_modes(done).diagonal(dim1=-2, dim2=-1), [], []
-    for start, course in zip(full, K.unbind(1), strict=True):
-        x, y = (torch.stack(v) for v in zip(*((p[0][0] @ V, p[1][0].T @ U) for p in start), strict=True))
-        grow, decay, tau, total = (x + y).square().sum(1), (x - y).square().sum(1), torch.zeros(8).double(), []
-        for _ in range(300):
-            total.append(((grow * torch.exp(2 * tau) - decay * torch.exp(-2 * tau)) / 4).sum(0))
-            tau = tau + 0.02 * (s - total[-1])
-        half, later = ((both >= s / 2).int().argmax(0) for both in (course.sum(1), torch.stack(total)))
-        shares.append((grow[0] / grow.sum(0) - course[-1, 0] / course[-1].sum(0)).abs().max())
-        times.append((later - half).abs().max())
-    return {"error_of_shares": (["seed"], shares), "error_of_half_times": (["seed"], times)}
+    """Depth 2: largest error of the shares and half times (epochs) that modes without coupling predict of training."""
+    full = pathways.initialise((2, 2), unit["width"], unit["seed"], dtype=torch.float64)
+    small = [pathways.reduce(pathway) for pathway in full]
+    maps = pathways.train(small, pathways.target(), epochs=unit["epochs"]).maps
+    both = pathways.in_modes(maps).diagonal(dim1=-2, dim2=-1), pathways.two_layers(full, 300)
+    share, other = (K[-1, :, 0] / K[-1].sum(1) for K in both)
+    half, later = ((K.sum(2) >= pathways.modes()[1] / 2).int().argmax(0) for K in both)
+    found = {"error_of_shares": (share - other).abs(), "error_of_half_times": (half - later).abs()}
+    return {name: (["seed"], errors.amax(1)) for name, errors in found.items()}
 
 
 def of_pathways(unit: dict) -> Held:
@@ -222,16 +200,11 @@ def of_pathways(unit: dict) -> Held:
 def equations(net: xr.Dataset, depth: int, steps: int) -> tuple[np.ndarray, float]:
     """Largest error of K/s on the way, the equations of one mode alone against a trained network, (mode,); and the half
     time of mode 1 by the published equation over its own, NaN if it does not come within so many steps."""
-    s, unit = pathways.modes()[1].numpy(), 0.1 ** (depth / 2)
-    K = np.einsum("rpii->rpi", net.K.dropna("record", how="all").transpose("record", "pathway", "out", "in").values)
-    epochs = net.record_epoch.dropna("record").values.astype(int)
-    small = pathways.chain(torch.as_tensor(K[0].T.astype(float)), depth)
-    model = pathways.train(small, torch.as_tensor(s)[:, None, None], epochs=int(epochs[-1])).maps[..., 0, 0]
-    model = model.numpy().transpose(0, 2, 1)[epochs]
-    p, epoch = pathways.first_layer(K[0, :, 0].astype(float) / unit, depth), 0
-    while (now := unit * pathways.product(p, depth).sum()) < s[0] / 2 and epoch < steps:
-        p, epoch = p + 0.02 * 0.1 ** ((depth - 2) / 2) * (p**2 + 1) ** ((depth - 1) / 2) * (s[0] - now), epoch + 1
-    late = epoch / float(net.half_time.sel(mode=1)) if epoch < steps else np.nan
+    s, K = pathways.modes()[1].numpy(), net.K.dropna("record", how="all").transpose("record", "pathway", "out", "in")
+    K, epochs = np.einsum("rpii->rpi", K.values.astype(float)), net.record_epoch.dropna("record").values.astype(int)
+    model = pathways.alone(torch.as_tensor(K[:1]), depth, int(epochs[-1]))[epochs, 0].numpy()
+    half = pathways.published(K[0], depth, steps)[:, :, 0].sum(1) >= s[0] / 2
+    late = half.argmax() / float(net.half_time.sel(mode=1)) if half.any() else np.nan
     return (np.abs(model - K) / s).max((0, 1)), late
 
 
@@ -287,6 +260,6 @@ def lstm(unit: dict) -> Held:
     return held | {"parameters": ([], sum(W.numel() for W in ends[0][1].values()))}
 
 
-LINEAR, TREE = (gradient, moments, flow, invariants, collapse, start), (laws, orbits, reduction, step, two_layers)
+LINEAR, TREE = (gradient, moments, flow, invariants, collapse, start), (laws, orbits, reduction, two_layers)
 CHECKS = {check.__name__: check for check in (*LINEAR, *TREE, of_pathways, of_directions, lstm)}
 EXPERIMENTS = {"checks": Experiment(grid, "{check}", compute, lambda unit: 1.0)}

@@ -57,10 +57,9 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         if start != "all as drawn":
             net = [idealised(pathway, unit["scale"], start) for pathway in net]
         small = [pathways.reduce(pathway, unit["level"] if gauss else 0) for pathway in net]
-        K = pathways.in_modes(pathways.train(small, goal, **how).maps[:, 0]).diagonal(dim1=-2, dim2=-1).mT
-        chain = pathways.chain(K[0], unit["depth"], unit["scale"], ONE)
-        model = pathways.train(chain, s[:, None, None], lr=unit["lr"], epochs=len(K) - 1).maps[..., 0, 0]
-        errors.append(((model - K).abs() / s[:, None]).amax((0, 2)))
+        K = pathways.in_modes(pathways.train(small, goal, **how).maps[:, 0]).diagonal(dim1=-2, dim2=-1)
+        model = pathways.alone(K[:1], unit["depth"], len(K) - 1, unit["scale"], unit["lr"])[:, 0]
+        errors.append(((model - K).abs() / s).amax((0, 1)))
     held = {"error": (("start", "mode"), torch.stack(errors))}
     return dataset(held, {"depth": unit["depth"], "seed": unit["seed"]}, start=unit["starts"])
 

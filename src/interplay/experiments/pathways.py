@@ -1,7 +1,7 @@
 """Two parallel pathways learn a tree of features: Figures 4 to 8 of Shi et al. (2022), and what many seeds say.
 
-Kinds: `figures` (the paper's networks, at full width; `longer`, as long as there), `seeds` (many draws a depth; `order`,
-every epoch of them recorded), `unequal` (one pathway deeper).
+Kinds: `figures` (the paper's networks, at full width; `longer`: as long as there), `seeds` (many draws a depth;
+`order`: every epoch recorded), `steps` (large ones), `unequal` (one pathway deeper).
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ def work(unit: dict) -> float:
     """Relative cost: epochs x layers x the square of the width (for reduced networks, a tenth)."""
     depth = unit.get("depth") or sum(unit["depths"]) / 2
     many = len(unit.get("seeds", [0]))
-    return 1e-9 * unit["epochs"] * depth * many * (unit["width"] * (0.1 if unit["kind"] == "seeds" else 1)) ** 2
+    return 1e-9 * unit["epochs"] * depth * many * (unit["width"] * (0.1 if "level" in unit else 1)) ** 2
 
 
 def halves(K: torch.Tensor, every: int = 1) -> torch.Tensor:
@@ -85,13 +85,13 @@ def figure(unit: dict, device: torch.device) -> xr.Dataset:
 
 
 def many(unit: dict, device: torch.device) -> xr.Dataset:
-    """Ends of many networks of one depth, by the reduction of `pathways.reduce`; exact at depth 2 alone."""
-    parts = []
+    """Ends of many networks, reduced by `pathways.reduce` where the unit has a level; exact at depth 2 alone."""
+    depths, parts = unit.get("depths") or (unit["depth"],) * 2, []
     for seed in unit["seeds"]:  # one by one: full networks of all seeds would fill the memory
-        drawn = pathways.initialise((unit["depth"],) * 2, unit["width"], [seed], scale=unit["scale"])
-        parts.append([pathways.reduce(pathway, unit["level"]) for pathway in drawn])
+        drawn = pathways.initialise(depths, unit["width"], [seed], scale=unit["scale"], dtype=torch.float64)
+        parts.append([pathways.reduce(pathway, unit["level"]) for pathway in drawn] if "level" in unit else drawn)
     before = [[torch.cat(layers).to(device) for layers in zip(*same, strict=True)] for same in zip(*parts, strict=True)]
-    every, goal = unit["every"], pathways.target().to(device)
+    every, goal = unit.get("every", 10), pathways.target().to(device)
     done = pathways.train(before, goal, every=every, **{name: unit[name] for name in ("lr", "epochs", "until")})
     K = pathways.in_modes(done.maps.cpu())
     held = {
@@ -100,29 +100,20 @@ def many(unit: dict, device: torch.device) -> xr.Dataset:
         "K": (("seed", "pathway", "out", "in"), K[-1].float()),
         "start": (("seed", "pathway", "out", "in"), K[0].float()),
         "half_time": (("seed", "mode"), halves(K, every)),
+        "rises": (("seed",), (done.loss[1:] > done.loss[:-1]).sum(0).cpu()),  # epochs in which the loss rose
         "cosine": (("seed",), pathways.cosine(done.maps[-1].cpu())),
         "values_map": (("seed", "pathway", "mode"), torch.linalg.svdvals(done.maps[-1].cpu())),
     }
-    return dataset(held, {"depth": unit["depth"]}, seed=unit["seeds"])
-
-
-def unequal(unit: dict, device: torch.device) -> xr.Dataset:
-    """Final K of networks whose second pathway is deeper: (scale, shallow, deep, seed)."""
-    drawn = pathways.initialise(unit["depths"], unit["width"], unit["seeds"], scale=unit["scale"], dtype=torch.float64)
-    before = [[W.to(device) for W in pathway] for pathway in drawn]
-    goal = pathways.target().to(device)
-    done = pathways.train(
-        before, goal, every=unit["epochs"], **{name: unit[name] for name in ("lr", "epochs", "until")}
-    )
-    K = pathways.in_modes(done.maps[-1].cpu()).float()
-    held = {"K": (("seed", "pathway", "out", "in"), K), "last_loss": (("seed",), done.loss[-1].cpu())}
-    return dataset(held, {"scale": unit["scale"], "depths": str(unit["depths"])[1:-1]}, seed=unit["seeds"])
+    named = {"seeds": ("depth",), "steps": ("depth", "lr"), "unequal": ("scale", "depths")}[unit["kind"]]
+    labels = {name: str(unit[name])[1:-1] if name == "depths" else unit[name] for name in named}
+    return dataset(held, labels, seed=unit["seeds"])
 
 
 EXPERIMENTS = {
     "pathways-figures": Experiment(partial(figures, "pathways-figures"), "{phi}_D{depth}_s{seed}", figure, work),
     "pathways-longer": Experiment(partial(figures, "pathways-longer"), "{phi}_D{depth}_n{nudge}", figure, work),
+    "pathways-steps": Experiment(partial(scaled, TABLE["pathways-steps"]), "lr{lr}", many, work),
     "pathways-order": Experiment(partial(scaled, TABLE["pathways-order"]), "D{depth}_s{seeds[0]}", many, work),
     "pathways-seeds": Experiment(partial(scaled, TABLE["pathways-seeds"]), "D{depth}_s{seeds[0]}", many, work),
-    "pathways-unequal": Experiment(partial(scaled, TABLE["pathways-unequal"]), "c{scale}_D{depths}", unequal, work),
+    "pathways-unequal": Experiment(partial(scaled, TABLE["pathways-unequal"]), "c{scale}_D{depths}", many, work),
 }

@@ -15,7 +15,7 @@ from second_device import DEVICE, Elsewhere, Everywhere, second_device
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
-from interplay import experiments, operative, pathways, rnn, tasks, zoo
+from interplay import archive, experiments, operative, pathways, rnn, tasks
 from interplay.seeds import generator, seed
 from interplay.tasks import base
 
@@ -158,7 +158,7 @@ def carried(function):
 def test_what_a_chapter_computes_live_is_on_a_second_device(chapter, monkeypatch):
     choose, cells, space = rnn.device, code(chapter), {}
     monkeypatch.setattr(rnn, "device", lambda name=None: choose(name or "auto") if name or AT_HOME else DEVICE)
-    for module, name in ((experiments, "fetch"), (zoo, "_read")):
+    for module, name in ((experiments, "fetch"), (archive, "fetch")):
         monkeypatch.setattr(module, name, at_home(getattr(module, name)))
     for module, name in ((rnn, "train"), (rnn, "simulate"), (pathways, "train")):
         monkeypatch.setattr(module, name, carried(getattr(module, name)))

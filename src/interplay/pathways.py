@@ -225,7 +225,8 @@ def chain(K0: Tensor, depth: int, scale: float = 0.1) -> list[Pathway]:
 
 def alone(K0: Tensor, depth: int, epochs: int, scale: float = 0.1, lr: float = 0.01) -> Tensor:
     """Course of the target's modes by `chain` from K0 (network, pathway, mode): K (epoch, network, pathway, mode)."""
-    return train(chain(K0, depth, scale), torch.diag(modes()[1]), lr=lr, epochs=epochs).maps.diagonal(dim1=-2, dim2=-1)
+    target = torch.diag(modes()[1].to(edge.plain(K0).device))
+    return train(chain(K0, depth, scale), target, lr=lr, epochs=epochs).maps.diagonal(dim1=-2, dim2=-1)
 
 
 def two_layers(pathways: list[Pathway], epochs: int, lr: float = 0.01) -> tuple[Tensor, Tensor]:

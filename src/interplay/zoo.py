@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from . import archive, corpus, edge, experiments, lowrank, rnn, tasks
+from . import archive, corpus, edge, experiments, lowrank, tasks
 from .experiments import training
 from .rnn import Weights
 
@@ -61,12 +61,12 @@ def load(
     """
     at = experiments.scale(at)
     name, unit = unit_of(task, g, sample, at)
-    path, here = experiments.path(name, unit, at), rnn.device()
+    path = experiments.path(name, unit, at)
     if not (at != "paper" if train is None else train):
         if not path.exists():
             _get(path)
         archive.read(path)  # a damaged one is named, and not trained anew
-    data = archive.fetch(path, unit, lambda: archive.made(unit, lambda: training.compute(unit, here), str(here)))
+    data = archive.fetch(path, unit, lambda: experiments.compute("training", unit))
     data = data.sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
     before = training.initial(unit | {"g": [float(data.g)]}, torch.device("cpu"))
     if (found := training.digests(before.W)[0]) != (wanted := str(data.W0_digest.values)):

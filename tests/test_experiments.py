@@ -517,7 +517,7 @@ def test_a_network_whose_random_stream_changed_is_refused(there, monkeypatch):
 def test_a_network_that_is_not_kept_is_not_trained_at_paper_scale_unless_asked(task, tmp_path, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(tmp_path / "none"))
     trained = []
-    monkeypatch.setattr(training, "compute", lambda *which: trained.append(which) or 1 / 0)
+    monkeypatch.setattr(experiments, "compute", lambda *which: trained.append(which) or 1 / 0)
     with pytest.raises(
         archive.ArchiveError, match=f"{tmp_path}/none.*is not there: set INTERPLAY_RESULTS .*train=True"
     ):

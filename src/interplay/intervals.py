@@ -45,3 +45,18 @@ def curve(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     columns = [column[np.isfinite(column)] for column in samples.T]
     ends = np.array([mean(column) for column in columns]).reshape(-1, 2).T
     return np.array([column.mean() if len(column) else np.nan for column in columns]), *ends, number
+
+
+def text(samples: np.ndarray, digits: int = 3) -> str:
+    """Mean of the samples that have a value, with its interval: "0.81 [0.80, 0.82]", or of a single one alone."""
+    known = np.asarray(samples, float)
+    known = known[np.isfinite(known)]
+    low, high = mean(known)
+    return f"{known.mean():.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if len(known) > 1 else "")
+
+
+def span(samples: np.ndarray) -> str:
+    """Mean of whole numbers and their range: "18 (15 to 22)"; a dash if a sample has no value."""
+    if not np.isfinite(samples).all():
+        return "–"
+    return f"{np.mean(samples):.0f} ({np.min(samples):.0f} to {np.max(samples):.0f})"

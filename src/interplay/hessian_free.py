@@ -56,9 +56,8 @@ def model(weights: rnn.Weights, trials: Trials, noise: Tensor | None, dt: float)
     Products are by hand: forward with the change of the rates at every step, and back with its adjoint.
     """
     W, _, v = (part[0] for part in weights)
-    run = rnn.steps(weights.W, weights.M, trials.inputs, None, noise, dt, torch.tanh)
-    rates = torch.stack([rate[0] for _, rate in run])
-    before, after, (inputs, targets, mask) = rates[:-1], rates[1:], (part[:, 0] for part in trials)
+    after = torch.tanh(rnn.simulate(weights, trials.inputs, dt=dt, noise=noise, keep_states=True)[1][:, 0])
+    before, (inputs, targets, mask) = torch.cat([0 * after[:1], after[:-1]]), (part[:, 0] for part in trials)
     slope, share, error = 1 - after**2, mask / mask.sum(), after @ v - targets
 
     def forward(change: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,9 +131,9 @@ def move(model: Model, loss: Callable[[Tensor], float], start: Tensor, damping: 
     p, foretold = course[best]
     gain = (losses[best] - model.loss) / foretold if foretold else 0.0
     damping *= 2 / 3 if gain > 3 / 4 else 3 / 2 if not gain >= 1 / 4 else 1
-    sizes = [0.8**n for n in range(60)]
+    tried = ((s, loss(s * p) if s < 1 else losses[best]) for s in (0.8**n for n in range(60)))
     slope = float(model.gradient @ p)
-    size = next((s for s in sizes if loss(s * p) <= model.loss + 0.01 * s * slope), 0.0)
+    size = next((s for s, now in tried if now <= model.loss + 0.01 * s * slope), 0.0)
     return size * p, course[-1][0], damping
 
 
@@ -153,7 +152,6 @@ def iterate(state: State, trials: Trials, *, dt: float, structural: float = 0.0,
         z = rnn.outputs(_weights(here + p, state.weights), trials.inputs, dt=dt, noise=noise)
         return float(rnn.loss(z, trials.targets, trials.mask))
 
-    loss(torch.zeros_like(here))  # raises before any work
     local = model(state.weights, trials, noise, dt)
     p, start, damping = move(local, loss, state.start, state.damping, structural)
     return State(_weights(here + p, state.weights), start, damping, local.loss)

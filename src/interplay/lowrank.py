@@ -26,6 +26,11 @@ def eigenvalues(matrix: Tensor) -> Tensor:
     return values.gather(-1, values.abs().argsort(-1, descending=True))
 
 
+def participation(variances: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """Participation ratio (sum v)^2 / sum v^2 of variances (..., n), how many share them: (...)."""
+    return variances.sum(-1) ** 2 / (variances**2).sum(-1)
+
+
 def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Left (..., N, rank) and right (..., M, rank), left @ right^T the best approximation of `change` of that rank.
 

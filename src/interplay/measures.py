@@ -84,7 +84,7 @@ TAKE |= {
     "norm": partial(_along, partial(np.linalg.norm, axis=-1)),
     "largest": lambda found, dim: abs(found).max(dim),
     "geometric mean": lambda found, dim: np.exp(np.log(found).mean(dim)),
-    "participation": partial(_along, lambda v: v.sum(-1) ** 2 / (v**2).sum(-1)),  # (sum v)^2 / sum v^2
+    "participation": partial(_along, lowrank.participation),
     "exponent": _exponent,
     "worst": lambda found, dim: found.fillna(np.inf).max(dim),
     "last": partial(_along, _last, vectorize=True),

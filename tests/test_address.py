@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import address
 import nbformat
 import pytest
+import set_up
 import twins
 import yaml
 from address import Address
@@ -239,7 +240,7 @@ def test_the_first_cell_survives_a_failed_install(tmp_path):
     commit = address.git(ROOT, "rev-parse", "HEAD")
     allowed = tmp_path / "gitconfig"
     allowed.write_text("[uploadpack]\nallowFilter = true\nallowAnySHA1InWant = true\n[safe]\ndirectory = *\n")
-    cell = twins.first_cell(twins.BOOK / "speed-and-norm.md", Address("ada/fork", commit))
+    cell = set_up.first_cell(twins.BOOK / "speed-and-norm.md", Address("ada/fork", commit))
     cell = cell.replace("https://github.com/ada/fork", f"file://{ROOT}")
     assert f"file://{ROOT}" in cell
     home = tmp_path / f"book-{commit[:12]}"
@@ -265,6 +266,6 @@ def test_the_first_cell_survives_a_failed_install(tmp_path):
 
 def test_a_chapter_says_how_much_it_fetches():
     for chapter in twins.chapters():
-        cell = twins.first_cell(chapter, FORK)
+        cell = set_up.first_cell(chapter, FORK)
         size = int(re.search(r'^READS, SIZE = .*, "(\d+) MB"', cell, re.M)[1])
         assert size <= 25 or chapter.stem in LARGE, f"{chapter.stem} fetches {size} MB"

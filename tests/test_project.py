@@ -126,7 +126,7 @@ def sitting(chapter):
         if plain.figure(cell):
             size["figures"] += 1
             size["drawing"] = max(size["drawing"], lines)
-        elif not twins.FOLDED & set(cell.metadata.get("tags", [])):
+        elif not plain.FOLDED & set(cell.metadata.get("tags", [])):
             size["visible"] = max(size["visible"], lines)
     return size
 

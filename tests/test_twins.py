@@ -13,6 +13,7 @@ import jupytext
 import nbformat
 import plain
 import pytest
+import set_up
 import twins
 import yaml
 from address import Address
@@ -180,7 +181,7 @@ def test_what_the_page_folds_is_folded(chapter):
     source = [cell for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
     made = [cell for cell in twins.twin(chapter).cells if cell.cell_type == "code"][1:]
     for old, new in zip(source, made, strict=True):
-        folded = bool(twins.FOLDED & set(old.metadata.get("tags", [])))
+        folded = bool(plain.FOLDED & set(old.metadata.get("tags", [])))
         assert (new.metadata.get("cellView") == "form") == folded == bool(new.metadata.get("jupyter"))
         assert new.source == (f"{new.source.splitlines()[0]}\n{old.source}" if folded else old.source)
         assert new.source.startswith("# @title ") == folded
@@ -191,24 +192,24 @@ def test_first_cell_has_the_fields():
         'SCALE = "paper"  # @param ["paper", "lite", "smoke"]',
         'RETRAIN = False  # @param {type: "boolean"}',
     ):
-        assert field in twins.FIRST_CELL.splitlines()
+        assert field in set_up.FIRST_CELL.splitlines()
     asks = {chapter.stem for chapter in twins.chapters() if "accelerator" in twins.twin(chapter).metadata}
     assert asks == {"training"}
 
 
 def test_first_cell_says_what_computing_anew_takes():
-    kept = [archive.read(file) for name in ("training", "rates") for file in (twins.RESULTS / name).glob("*.nc")]
+    kept = [archive.read(file) for name in ("training", "rates") for file in (set_up.RESULTS / name).glob("*.nc")]
     hours = sum(one.attrs["seconds"] for one in kept) / 3600
     assert hours > 1.5
-    told = twins.card(
-        "training", [file for name in ("training", "rates") for file in (twins.RESULTS / name).glob("*.nc")]
+    told = set_up.card(
+        "training", [file for name in ("training", "rates") for file in (set_up.RESULTS / name).glob("*.nc")]
     )
     assert f"they took {hours:.0f} hours of one CPU core" in told and told.endswith(
         "The live training gains from a GPU."
     )
-    assert twins.card("tasks", []).startswith("This chapter opens none.")
+    assert set_up.card("tasks", []).startswith("This chapter opens none.")
     chapter = twins.BOOK / "oscillation.md"
-    assert re.search(r'^CARD = "At scale paper they took \d+ (minutes|hours)', twins.first_cell(chapter, None), re.M)
+    assert re.search(r'^CARD = "At scale paper they took \d+ (minutes|hours)', set_up.first_cell(chapter, None), re.M)
 
 
 def test_a_directive_where_none_is_translated_is_named():

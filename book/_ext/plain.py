@@ -1,13 +1,13 @@
 """MyST as Colab and Jupyter read it: Markdown, mathematics in dollars, numbers and links as on the page.
 
-MyST's own parser finds the directives, jupytext the cells; here is what each becomes, and how the page counts.
+jupytext finds the cells and MyST's own parser the directives; here is what each becomes, and how the page counts.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import jupytext
@@ -15,122 +15,141 @@ import yaml
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import parse_file
+from sphinx.util.nodes import split_explicit_title
+from sphinx_external_toc.parsing import parse_toc_yaml
+from sphinxcontrib.bibtex.style.referencing import PersonStyle
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 SYNTAX = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["parse"]["myst_enable_extensions"]
 PARSER = create_md_parser(MdParserConfig(enable_extensions=set(SYNTAX)), RendererHTML)
-SHOWN = {"figure": "Fig. {}", "table": "Table {}", "equation": "({})", "exercise": "Exercise {}"}
+FORMS = {"figure": "Fig. %s", "table": "Table %s", "math": "(%s)", "exercise": "Exercise %s"}
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 
 class Place(NamedTuple):
-    """What a label stands for: its page, what the page calls it ("Fig. 2.1"), and that without the word ("2.1")."""
+    """A page (no label) or a place of it: what it is called ("Fig. %s", or its heading), and its number ("2.1")."""
 
     page: str
-    shown: str
-    number: str
+    label: str
+    form: str
+    number: str = ""
+
+    def shown(self, form: str = "") -> str:
+        return (form or self.form).replace("%s", self.number)
 
 
-class Block(NamedTuple):
-    """A directive with its argument, options and body; text between directives has no name."""
-
-    name: str
-    argument: str
-    options: dict[str, str]
-    body: str
+def figure(cell: NotebookNode) -> dict:
+    """Caption and name of the figure that a cell draws, empty if it draws none."""
+    return cell.metadata.get("mystnb", {}).get("figure", {}) if cell.cell_type == "code" else {}
 
 
-@cache
-def notebook(page: str):
-    return jupytext.read(BOOK / f"{page}.md")
+def anchor(label: str) -> str:
+    return f'<a id="{label}"></a>'
+
+
+def blocks(text: str) -> Iterator[tuple[str, str, dict[str, str], str]]:
+    """Name, argument, options and body of each directive; labelled equations, too; the text between has no name."""
+    lines, done = text.splitlines(), 0
+    for token in PARSER.parse(text):
+        directive = re.match(r"\{([\w:-]+)\}\s*(.*)", token.info) if token.type in ("fence", "colon_fence") else None
+        if not directive and token.type != "math_block_label":
+            continue
+        if token.level:
+            raise ValueError(f"a directive in a list or a quotation is not translated: {token.content[:60]!r}")
+        yield "", "", {}, "\n".join(lines[done : token.map[0]])
+        done = token.map[1]
+        if directive:
+            head = re.match(r"(?::[\w-]+:.*\n?)*", token.content)[0]
+            options = dict(re.findall(r"^:([\w-]+):\s*(.*)$", head, re.M))
+            yield *directive.groups(), options, token.content[len(head) :].strip("\n")
+        else:
+            yield "math", "", {"label": token.info}, token.content.strip("\n")
+    yield "", "", {}, "\n".join(lines[done:])
 
 
 @cache
 def pages() -> list[str]:
     """The pages of the book in their order; the first has no number."""
-    table = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    return [
-        Path(name).name for name in (table["root"], *(c["file"] for part in table["parts"] for c in part["chapters"]))
-    ]
+    return [Path(name).name for name in parse_toc_yaml(ROOT / "_toc.yml")]
 
 
-@cache
-def titles() -> dict[str, str]:
-    """Page -> its title."""
-    return {md.stem: re.search(r"^# (.+)$", md.read_text("utf-8"), re.M)[1] for md in BOOK.glob("*.md")}
+def place(kind: str, label: str, page: str, found: dict[str, Place]) -> Place:
+    """The page's next figure, table, equation or exercise: counted by chapter, each kind by itself."""
+    n = 1 + sum((one.page, one.form) == (page, FORMS[kind]) for one in found.values())
+    chapter = pages().index(page)
+    found[label] = Place(page, label, FORMS[kind], f"{chapter}.{n}" if chapter else str(n))
+    return found[label]
 
 
-@cache
-def citations() -> dict[str, tuple[str, str]]:
-    """Key of the bibliography -> authors and year."""
-    found = {}
-    for key, entry in parse_file(BOOK / "references.bib").entries.items():
-        names = [" ".join(map(str, one.rich_prelast_names + one.rich_last_names)) for one in entry.persons["author"]]
-        shown = names[0] + (" et al." if len(names) > 2 else f" and {names[1]}" if len(names) == 2 else "")
-        found[key] = shown, entry.fields["year"]
-    return found
-
-
-def blocks(text: str) -> Iterator[Block]:
-    """A cell's directives, labelled equations and targets, and the text between them, in their order."""
-    lines, done = text.splitlines(), 0
-    for token in PARSER.parse(text):
-        directive = re.match(r"\{([\w:-]+)\}\s*(.*)", token.info) if token.type in ("fence", "colon_fence") else None
-        if not directive and token.type not in ("math_block_label", "myst_target"):
+def plain(text: str, page: str, found: dict[str, Place]) -> list[str]:
+    """MyST text as cells of Markdown with roles; exercises, solutions and what follows them have cells of their own."""
+    cells = [""]
+    for name, argument, options, said in blocks(text):
+        label = options.get("label", options.get("name", ""))
+        here = place(name, label, page, found) if label and name in FORMS else None
+        if name == "solution-end":
+            cells.append("")
             continue
-        if token.level:
-            raise ValueError(f"a directive in a list or a quotation is not translated: {token.content[:60]!r}")
-        yield Block("", "", {}, "\n".join(lines[done : token.map[0]]))
-        done = token.map[1]
-        if token.type == "myst_target":
-            yield Block("target", token.content, {}, "")
-        elif token.type == "math_block_label":
-            yield Block("math", "", {"label": token.info}, token.content.strip("\n"))
+        if name == "solution-start":
+            cells += [f"#### Solution to {found[argument].shown()}", ""]
+            continue
+        if name == "exercise":
+            inside = "\n\n".join(plain(said, page, found))
+            cells += [f"### {here.shown()} ({argument})\n{anchor(label)}\n\n{inside}", ""]
+            continue
+        if name == "math":
+            said = f"{anchor(label)}\n\n$$\n{said} \\tag{{{here.number}}}\n$$" if here else f"$$\n{said}\n$$"
+        elif name == "table":
+            said = f"{anchor(label)}**{here.shown()}.** {argument}\n\n{said}"
+        elif name:  # admonitions, notes in the margin
+            title = [] if name == "margin" else [f"**{argument or name.capitalize()}**"]
+            inside = "\n\n".join(title + plain(said, page, found))
+            said = re.sub("^", "> ", inside, flags=re.M).replace("> \n", ">\n")
         else:
-            head = re.match(r"(?::[\w-]+:.*\n?)*", token.content)[0]
-            options = dict(re.findall(r"^:([\w-]+):\s*(.*)$", head, re.M))
-            yield Block(*directive.groups(), options, token.content[len(head) :].strip("\n"))
-    yield Block("", "", {}, "\n".join(lines[done:]))
+            said = re.sub(r"^\(([\w-]+)\)=$", lambda target: f"{anchor(target[1])}\n", said, flags=re.M)
+        cells[-1] += f"\n\n{said.strip(chr(10))}"
+    return [cell.strip() for cell in cells if cell.strip()]
 
 
-def figure(cell) -> dict:
-    """Caption and name of the figure that a cell draws, empty if it draws none."""
-    return cell.metadata.get("mystnb", {}).get("figure", {}) if cell.cell_type == "code" else {}
-
-
-COUNTED = {"math": "equation", "list-table": "table", "table": "table", "exercise": "exercise"}
+def cells(page: str, found: dict[str, Place]) -> Iterator[NotebookNode]:
+    """Cells of a page, with roles: a caption follows the cell that draws its figure, and what the page folds, Colab
+    (a form with a title) and Jupyter fold, too.  What has a label goes to `found`."""
+    for cell in jupytext.read(BOOK / f"{page}.md").cells:
+        if cell.cell_type == "markdown":
+            yield from map(new_markdown_cell, plain(cell.source, page, found))
+            continue
+        drawn = figure(cell)
+        title = place("figure", drawn["name"], page, found).shown() if drawn else "Code"
+        folded = FOLDED & set(cell.metadata.get("tags", []))
+        metadata = {"cellView": "form", "jupyter": {"source_hidden": True}} if folded else {}
+        yield new_code_cell(f"# @title {title}\n{cell.source}" if folded else cell.source, metadata=metadata)
+        if drawn:
+            yield new_markdown_cell(f"{anchor(drawn['name'])}**{title}.** {' '.join(drawn['caption'].split())}")
 
 
 @cache
 def places() -> dict[str, Place]:
-    """Label -> what it stands for, counted as the page counts: by chapter, each kind by itself."""
+    """Label, or page -> the place that it stands for."""
     found = {}
-    for chapter, page in enumerate(pages()):
-        counted = Counter()
-
-        def number(kind: str, label: str, page=page, chapter=chapter, counted=counted) -> None:
-            counted[kind] += 1
-            at = f"{chapter}.{counted[kind]}" if chapter else str(counted[kind])
-            found[label] = Place(page, SHOWN[kind].format(at), at)
-
-        for cell in notebook(page).cells:
-            if drawn := figure(cell):
-                number("figure", drawn.get("name", f"{page}-figure-{counted['figure'] + 1}"))
-            waiting = ""
-            for block in blocks(cell.source) if cell.cell_type == "markdown" else ():
-                if waiting and (heading := re.search(r"^#+ (.+)$", block.body, re.M)):
-                    found[waiting], waiting = Place(page, heading[1], ""), ""
-                if block.name == "target":
-                    waiting = block.argument
-                elif (kind := COUNTED.get(block.name)) and (kind == "table" or "label" in block.options):
-                    unnamed = block.options.get("name", f"{page}-table-{counted['table'] + 1}")
-                    number(kind, block.options.get("label", unnamed))
+    for file in BOOK.glob("*.md"):
+        text, page = file.read_text("utf-8"), file.stem
+        found[page] = Place(page, "", re.search(r"^# (.+)$", text, re.M)[1])
+        headed = re.findall(r"^\(([\w-]+)\)=\n+#+ (.+)$", text, re.M)
+        found |= {label: Place(page, label, heading) for label, heading in headed}
+        list(cells(page, found))
     return found
 
 
-def anchor(label: str) -> str:
-    return f'<a id="{label}"></a>'
+@cache
+def cited(key: str) -> tuple[str, str]:
+    """Authors and year of an entry of the bibliography."""
+    entry = parse_file(BOOK / "references.bib").entries[key]
+    data = {"entry": entry, "style": SimpleNamespace(person=PersonStyle())}
+    return str(PersonStyle().names("author", full=False).format_data(data)), entry.fields["year"]
 
 
 def roles(text: str, link: Callable[[str, str], str]) -> str:
@@ -138,64 +157,17 @@ def roles(text: str, link: Callable[[str, str], str]) -> str:
 
     def role(match: re.Match) -> str:
         name, body = match[1], " ".join(match[2].split())
-        given, _, target = body.rpartition("<") if body.endswith(">") else ("", "", body)
-        given, target = given.strip(), target.rstrip(">")
+        explicit, title, target = split_explicit_title(body)
         if name == "math":
             return f"${body}$"
-        if name.startswith("cite"):
-            shown = "{} ({})" if name == "cite:t" else "{}, {}"
-            to = link("references", "")
-            cited = "; ".join(f"[{shown.format(*citations()[key.strip()])}]({to})" for key in body.split(","))
-            return cited if name == "cite:t" else f"({cited})"
-        if name == "doc":
-            return f"[{given or titles()[target]}]({link(target, '')})"
         if name == "claim":
-            return f"[{given or target}]({link('claims', 'sec-ledger')})"  # its rows are made when its twin runs
-        if name in ("numref", "ref", "eq"):
-            place = places()[target]
-            return f"[{given.replace('%s', place.number) or place.shown}]({link(place.page, target)})"
-        return f"`{given or target}`"
+            return f"[{title}]({link('claims', 'sec-ledger')})"  # its rows are made when its twin runs
+        if name == "cite:t":
+            return f"[{'{} ({})'.format(*cited(target))}]({link('references', '')})"
+        if name == "cite":
+            each = (f"[{', '.join(cited(key.strip()))}]({link('references', '')})" for key in body.split(","))
+            return f"({'; '.join(each)})"
+        there = places()[target]
+        return f"[{there.shown(title if explicit else '')}]({link(there.page, there.label)})"
 
     return re.sub(r"\{([\w:]+)\}`([^`]+)`", role, text)
-
-
-def table(block: Block) -> str:
-    """A list-table as a table of Markdown."""
-    rows: list[list[str]] = []
-    for token in PARSER.parse(block.body):
-        if token.type == "list_item_open" and token.level == 1:
-            rows.append([])
-        elif token.type == "inline":
-            rows[-1].append(" ".join(token.content.split()))
-    rows.insert(1, ["---"] * len(rows[0]))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def plain(text: str, link: Callable[[str, str], str]) -> list[str]:
-    """MyST text as cells of Markdown; exercises, solutions and what follows them have cells of their own."""
-    cells = [""]
-    for block in blocks(text):
-        label, said = block.options.get("label", block.options.get("name", "")), block.body
-        shown = places()[label].shown if label in places() else ""
-        if block.name == "target":
-            said = anchor(block.argument)
-        elif block.name == "math":
-            tag = f" \\tag{{{places()[label].number}}}" if label else ""
-            said = (f"{anchor(label)}\n\n" if label else "") + f"$$\n{said}{tag}\n$$"
-        elif block.name == "list-table":
-            said = f"{anchor(label)}**{shown}.** {block.argument}\n\n{table(block)}"
-        elif block.name == "exercise":
-            inside = "\n\n".join(plain(said, link))
-            cells += [f"### {shown} ({block.argument})\n{anchor(label)}\n\n{inside}", ""]
-            continue
-        elif block.name == "solution-start":
-            cells += [f"#### Solution to {places()[block.argument].shown}", ""]
-            continue
-        elif block.name in ("solution-end", "bibliography", "tableofcontents"):
-            cells.append("")
-            continue
-        elif block.name:  # admonitions, notes in the margin
-            title = "" if block.name == "margin" else f"**{block.argument or block.name.capitalize()}**\n\n"
-            said = "\n".join(f"> {line}".rstrip() for line in (title + "\n\n".join(plain(said, link))).splitlines())
-        cells[-1] += f"\n\n{said.strip(chr(10))}"
-    return [roles(cell.strip(), link) for cell in cells if cell.strip()]

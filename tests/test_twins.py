@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -214,4 +213,4 @@ def test_first_cell_says_what_computing_anew_takes():
 
 def test_a_directive_where_none_is_translated_is_named():
     with pytest.raises(ValueError, match="directive in a list"):
-        plain.plain("- item\n\n  ```{note}\n  inside\n  ```\n", partial(twins.link, "tasks", None))
+        plain.plain("- item\n\n  ```{note}\n  inside\n  ```\n", "tasks", {})

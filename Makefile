@@ -43,6 +43,7 @@ bench: .venv/ready  ## speed, side by side with plain implementations
 	touch $@
 
 lab: .venv/lab  ## the chapters as notebooks, with the kept results
+	mkdir -p .venv/share/jupyter/lab/settings
 	cp book/_ext/lab.json .venv/share/jupyter/lab/settings/overrides.json
 	$(BIN)/jupyter-lab --notebook-dir book
 

@@ -7,9 +7,12 @@ chapters; with --full the whole book is built there first, and timed.
 """
 
 import argparse
+import contextlib
+import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,15 +44,19 @@ def cut_down(book: Path) -> None:
     write(book, {"book/one.md": chapter("One", PLOT), "book/two.md": chapter("Two", USES)})
 
 
+def reader() -> dict[str, str]:
+    """The environment without what is of this process, not of the reader's."""
+    ours = re.compile("PYTHON.|MAKE|MFLAGS")
+    return {name: value for name, value in os.environ.items() if not ours.match(name)}
+
+
 def make(book: Path, *words: str, **variables: str) -> tuple[int, list[str], float]:
     """Exit code, what was said but for make's own words, and seconds."""
     start = time.monotonic()
-    ours = re.compile("PYTHON.|MAKE|MFLAGS")  # of this process, not of the reader's
-    hidden = {name: value for name, value in os.environ.items() if not ours.match(name)}
     done = subprocess.run(
         ["make", *words],
         cwd=book,
-        env=hidden | variables,
+        env=reader() | variables,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -197,6 +204,35 @@ def a_port_is_taken(book: Path) -> str:
     return f"said in {seconds:.0f} s; else served on 127.0.0.1"
 
 
+def chapters_in_jupyterlab(book: Path) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = f"c.ServerApp.update(allow_root=True, open_browser=False, port={port})\nc.IdentityProvider.token = ''\n"
+    write(place := book.with_name("jupyter"), {"jupyter_server_config.py": config})
+    lab = subprocess.Popen(
+        ["make", "lab"], cwd=book, env=reader() | {"JUPYTER_CONFIG_DIR": str(place)}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def answer(path: str) -> str:
+        return urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10).read().decode()
+
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                viewers = answer("lab/api/settings/@jupyterlab/docmanager-extension:plugin")
+                break
+            assert lab.poll() is None, f"make lab ended with {lab.returncode}"
+            time.sleep(1)
+        assert '"myst": "Jupytext Notebook"' in viewers, viewers
+        cells = json.loads(answer("api/contents/one.md?type=notebook"))["content"]["cells"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(lab.pid, signal.SIGTERM)
+        lab.wait(60)
+    return f"a chapter opens as a notebook of {len(cells)} cells"
+
+
 def colab(book: Path) -> str:
     words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/test_address.py"]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -215,6 +251,7 @@ CASES = [
     ("8", an_index_is_gone),
     ("10", a_title_changes),
     ("10", signs_in_a_path),
+    ("11", chapters_in_jupyterlab),
     ("12", a_port_is_taken),
     ("10", clean),
     ("5", a_moved_checkout),

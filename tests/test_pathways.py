@@ -211,7 +211,7 @@ def test_bad_input_is_named(call, says):
 
 def test_a_step_that_diverges_is_named_and_the_others_go_on():
     both = [[torch.cat([W[:1], 30 * W[1:]]) for W in p] for p in net((2, 2))]
-    with pytest.warns(UserWarning, match=r"step size 0.03 diverges: network 1 at epoch \d+; choose a smaller one"):
+    with pytest.warns(UserWarning, match=r"^diverged: network 1 at epoch \d+$"):
         done = pathways.train(both, M, lr=0.03, epochs=400)
     assert float(done.loss[-1, 0]) < 1e-6
 

@@ -303,7 +303,7 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
     measured = experiments.load("sentiment-measures", "smoke", present=True).isel(cell=0, sample=0)
     np.testing.assert_allclose(found.loss.sel(without="all"), measured.loss, rtol=1e-5)
     made, before, after = experiment.network("LSTM", 0, "networks", "smoke")
-    kept = reading.kept(unit["network"]["words"], "smoke")
+    kept = experiments.fetch("sentiment-data", unit["network"]["words"], "smoke")
     read, labels = reading.sentences(kept, torch.device("cpu"))
     held = list(sentiment.batches(read["test"], labels["test"], 64))
     cut = ("W1", "U2", "W2")
@@ -329,7 +329,7 @@ def test_a_probe_takes_the_start_away_and_sees_the_first_gradient(whole, monkeyp
 
 def test_networks_on_noise_read_noise(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    kept = reading.kept(units("data", "smoke")[0], "smoke")
+    kept = experiments.fetch("sentiment-data", units("data", "smoke")[0], "smoke")
     vectors = {kind: reading.reader(units(kind, "smoke")[0], kept)[0].embedding.weight
                for kind in ("matched", "noise")}  # fmt: skip
     torch.testing.assert_close(vectors["matched"], reading.vectors(kept))
@@ -370,7 +370,7 @@ def test_a_rate_that_cannot_be_is_refused_before_any_work(lr, tmp_path, monkeypa
 
 def test_an_empty_text_and_a_string_get_one_sentence(whole, monkeypatch):
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
-    kept = reading.kept(units("data", "smoke")[0], "smoke")
+    kept = experiments.fetch("sentiment-data", units("data", "smoke")[0], "smoke")
     for text in ("", [], "dull film", corpus.tokenise("")):
         with pytest.raises(ValueError, match=rf"a sentence is {re.escape(repr(text))}, but must be a list of tokens"):
             reading.numbered(kept, [["dull"], text])

@@ -167,12 +167,10 @@ def _open(path: Path, settings: dict | None) -> tuple[h5py.File, dict[str, xr.Va
     try:
         state = path.stat()
         file, held, attrs = _unsealed(path, state.st_mtime_ns, state.st_size)
-    except FileNotFoundError as fault:
-        raise ArchiveError(
-            f"{path} cannot be read ({fault.strerror}): compute it with `python -m interplay run`"
-        ) from fault
     except OSError as fault:
-        raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault}): it is left as it is") from fault
+        missing = isinstance(fault, FileNotFoundError)
+        todo = "compute it with `python -m interplay run`" if missing else "it is left as it is"
+        raise ArchiveError(f"{path} cannot be read ({fault.strerror or fault}): {todo}") from fault
     if (found := attrs.get("format")) != FORMAT:
         raise ArchiveError(f"{path} has format {found}, this version reads {FORMAT}: move it away and compute it again")
     was, wanted = json.loads(attrs.get("settings", "{}")), json.loads(json.dumps(settings))
@@ -245,14 +243,6 @@ def kept(path: Path, settings: dict) -> xr.Dataset | None:
         path.replace(aside := path.with_name(path.name + ".damaged"))
         warnings.warn(f"{fault}; set aside as {aside.name}", stacklevel=3)
         return None
-
-
-def made(settings: dict, compute: Callable[[], xr.Dataset], device: str = "cpu") -> xr.Dataset:
-    """What `compute` gives, with its provenance; work that an earlier process did is in `data.attrs["seconds"]`."""
-    start = time.perf_counter()
-    data = compute()
-    spent = time.perf_counter() - start + data.attrs.get("seconds", 0.0)
-    return data.assign_attrs(provenance(settings, spent, device))
 
 
 def fetch(path: Path, settings: dict, compute: Callable[[], xr.Dataset]) -> xr.Dataset:

@@ -3,8 +3,8 @@
 Every check raises ValueError: "<name> is <value>, but must be <what is allowed>", and gives back what is worked with.
 """
 
-import functools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -31,7 +31,7 @@ def number(name: str, value: Any, low=-inf, high=inf, *, above=-inf, below=inf, 
 
 def several(value: Any) -> list:
     """A list of what is given; of one, where that is not a sequence."""
-    many = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1)
+    many = isinstance(value, Iterable) and not isinstance(value, str | dict) and getattr(value, "ndim", 1)
     return list(value) if many else [value]
 
 
@@ -82,13 +82,8 @@ def shape(name: str, array: Any, *axes: str, **known: int) -> dict[str, int]:
     return found
 
 
-def whole_precision(function: Callable) -> Callable:
-    """The function without autocast, whatever mode its caller is in."""
-
-    @functools.wraps(function)
-    def run(*args, **kwargs):
-        off = (torch.autocast(kind, enabled=False) for kind in ("cpu", "cuda"))
-        with next(off), next(off):
-            return function(*args, **kwargs)
-
-    return run
+@contextmanager
+def whole_precision() -> Iterator[None]:
+    """Without autocast, whatever mode the caller is in; also as a decorator."""
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield

@@ -138,7 +138,7 @@ def move(model: Model, loss: Callable[[Tensor], float], start: Tensor, damping: 
 
 
 @torch.no_grad()
-@edge.whole_precision
+@edge.whole_precision()
 def iterate(state: State, trials: Trials, *, dt: float, structural: float = 0.0, noise: Tensor | None = None) -> State:
     """One iteration on these trials and this noise, all (time, 1, trial, channel), as in `rnn.outputs`.
 

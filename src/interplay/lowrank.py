@@ -91,7 +91,7 @@ def functional_rank(
     Raises ValueError for ranks that are not as many as losses, do not start at 0 or do not rise.
     """
     if isinstance(loss, xr.DataArray):
-        return _along_rank(functional_rank, loss, threshold=threshold, first=first)
+        return _along("rank", functional_rank, loss, threshold=threshold, first=first)
     loss = edge.tensor("loss", loss, widen=True)
     ranks = range(len(loss)) if ranks is None else [edge.number("rank", rank, 0, whole=True) for rank in ranks]
     edge.number(f"number of ranks for {len(loss)} losses", len(ranks), len(loss), len(loss))
@@ -101,26 +101,24 @@ def functional_rank(
 
 
 def smallest_rank(
-    good: Tensor | xr.DataArray, ranks: Sequence[int] | None = None, *, first: bool = False
+    good: Tensor | xr.DataArray, ranks: Sequence[int] | None = None, *, first: bool = False, dim: str = "rank"
 ) -> Tensor | xr.DataArray:
     """Smallest of the ranks from which on `good` (rank, ...) holds for all larger ones, NaN if none: (...), float64.
 
-    A labelled array brings its ranks along the dimension `rank`, and keeps its other labels.
+    A labelled array brings its ranks, or other labels, along the dimension `dim`, and keeps its other labels.
     first: instead the first rank for which it holds
     """
     if isinstance(good, xr.DataArray):
-        return _along_rank(smallest_rank, good, first=first)
+        return _along(dim, smallest_rank, good, first=first)
     good = edge.plain(good).bool()
     seen = good if first else good.flip(0).cummin(0).values.flip(0)
     labels = torch.tensor([*map(float, ranks)], dtype=torch.float64, device=good.device)  # a copy: may be read-only
     return torch.where(seen.any(0), labels[seen.to(torch.uint8).argmax(0)], torch.nan)
 
 
-def _along_rank(function: Callable, of: xr.DataArray, **how) -> xr.DataArray:
-    ranks = of["rank"].values
-    return xr.apply_ufunc(
-        lambda x: function(np.moveaxis(x, -1, 0), ranks, **how).numpy(), of, input_core_dims=[["rank"]]
-    )
+def _along(dim: str, function: Callable, of: xr.DataArray, **how) -> xr.DataArray:
+    labels = of[dim].values
+    return xr.apply_ufunc(lambda x: function(np.moveaxis(x, -1, 0), labels, **how).numpy(), of, input_core_dims=[[dim]])
 
 
 def shuffle(matrix: Tensor, generator: torch.Generator) -> Tensor:

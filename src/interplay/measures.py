@@ -61,18 +61,9 @@ def _along(function, found: xr.DataArray, dim: str, **options) -> xr.DataArray:
     return xr.apply_ufunc(function, found, input_core_dims=[[dim]], **options)
 
 
-def _reached(found: xr.DataArray, dim: str, first: bool) -> xr.DataArray:
-    labels = found[dim].values
-    return _along(lambda good: lowrank.smallest_rank(np.moveaxis(good, -1, 0), labels, first=first).numpy(), found, dim)
-
-
 def _exponent(found: xr.DataArray, dim: str) -> xr.DataArray:
     line = np.log(found).assign_coords({dim: np.log(1 - found[dim] ** 2)}).polyfit(dim, 1, skipna=False)
     return line.polyfit_coefficients.sel(degree=1, drop=True)
-
-
-def _last(values: np.ndarray) -> float:
-    return values[np.isfinite(values)][-1] if np.isfinite(values).any() else np.nan
 
 
 STEPS = {"over": operator.truediv, "less": operator.sub, "plus": operator.add, "power": operator.pow, "take": _take}
@@ -87,9 +78,9 @@ TAKE |= {
     "participation": partial(_along, lowrank.participation),
     "exponent": _exponent,
     "worst": lambda found, dim: found.fillna(np.inf).max(dim),
-    "last": partial(_along, _last, vectorize=True),
-    "first": partial(_reached, first=True),
-    "from": partial(_reached, first=False),
+    "last": lambda found, dim: found.isel({dim: found.notnull().cumsum(dim).argmax(dim)}, drop=True),
+    "first": lambda found, dim: lowrank.smallest_rank(found, dim=dim, first=True),
+    "from": lambda found, dim: lowrank.smallest_rank(found, dim=dim),
 }
 
 

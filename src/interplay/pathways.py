@@ -6,7 +6,6 @@ One epoch of gradient descent on the summed squared error advances the gradient 
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from . import edge
-from .rnn import PHI, SLOPE
+from .rnn import PHI, SLOPE, diverged
 
 Pathway = list[Tensor]
 CLOSED = 1e-9  # directions shorter than this, of unit vectors, add nothing to a subspace
@@ -124,7 +123,7 @@ def check(pathways: list[Pathway], goal: Tensor) -> None:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-@edge.whole_precision
+@edge.whole_precision()
 def train(
     pathways: list[Pathway],
     goal: Tensor,
@@ -168,10 +167,7 @@ def train(
                 W.baddbmm_(delta.mT, below)  # of rank 8: added to the weights, it never stands alone
                 delta = back
     loss = torch.stack(losses)
-    if not (fine := torch.isfinite(loss)).all():
-        when = {int(n): int((~fine[:, n]).int().argmax()) for n in (~fine).any(0).nonzero()}
-        said = "; ".join(f"network {n} at epoch {k}" for n, k in when.items())
-        warnings.warn(f"step size {lr} diverges: {said}; choose a smaller one", stacklevel=2)
+    diverged(loss, [f"network {n}" for n in range(loss.shape[1])])
     return Training(pathways, loss, torch.stack(maps))
 
 

@@ -110,7 +110,7 @@ class BackThroughTime(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    @edge.whole_precision
+    @edge.whole_precision()
     def backward(ctx, dz):
         (W, v, inputs, rates), dt, kept = ctx.saved_tensors, ctx.dt, []
         a = torch.zeros_like(rates[:, 0])
@@ -146,7 +146,7 @@ def _checked(weights, inputs, dt, nonlinearity, h0, noise) -> tuple:
     return Weights(W, M, v), inputs, h0, noise, dt
 
 
-@edge.whole_precision
+@edge.whole_precision()
 def outputs(
     weights: Weights,
     inputs: Tensor,
@@ -172,7 +172,7 @@ def outputs(
 
 
 @torch.no_grad()
-@edge.whole_precision
+@edge.whole_precision()
 def simulate(
     weights: Weights,
     inputs: Tensor,
@@ -239,18 +239,18 @@ def _whole(leaves: list[list[Tensor]], exists: Tensor) -> Weights:
     return Weights(W * exists, M, v)
 
 
-def _diverged(history: Tensor, names: Sequence[str]) -> dict[str, int]:
+def diverged(history: Tensor, names: Sequence[str]) -> dict[str, int]:
     """The first epoch of every network whose loss (epoch, network) was not finite, said in a warning."""
     gone = ~history.isfinite()
-    diverged = {names[n]: int(gone[:, n].int().argmax()) for n in gone.any(0).nonzero()[:, 0].tolist()}
-    if diverged:
-        warnings.warn("diverged: " + "; ".join(f"{name} at epoch {k}" for name, k in diverged.items()), stacklevel=3)
-    return diverged
+    when = {names[n]: int(gone[:, n].int().argmax()) for n in gone.any(0).nonzero()[:, 0].tolist()}
+    if when:
+        warnings.warn("diverged: " + "; ".join(f"{name} at epoch {k}" for name, k in when.items()), stacklevel=3)
+    return when
 
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-@edge.whole_precision
+@edge.whole_precision()
 def train(
     weights: Weights,
     trials: Callable[[int], tuple[Tensor, Tensor, Tensor]],
@@ -297,4 +297,4 @@ def train(
     if epochs in snapshots:
         kept[epochs] = final.W.cpu()
     history, norms = (torch.stack(part).cpu() for part in zip(*course, strict=True))
-    return Training(final, history, norms, kept, _diverged(history, names))
+    return Training(final, history, norms, kept, diverged(history, names))

@@ -1,5 +1,6 @@
 """Every network draws from its own generator, seeded from what it is: experiment, task, g, sample."""
 
+import hashlib
 import zlib
 
 import numpy as np
@@ -20,3 +21,9 @@ def generator(*labels: str | float, device: str | torch.device = "cpu") -> torch
     """A torch generator on `device`, seeded by `seed(*labels)`."""
     state = int(seed(*labels).generate_state(1, np.uint64)[0] >> 1)
     return torch.Generator(device).manual_seed(state)
+
+
+def fingerprint(*drawn: torch.Tensor | np.ndarray) -> str:
+    """What came of a seed, to be held to later: the start of the SHA-256 of the numbers, one tensor after the other."""
+    whole = b"".join(torch.as_tensor(one).numpy(force=True).tobytes() for one in drawn)
+    return hashlib.sha256(whole).hexdigest()[:16]

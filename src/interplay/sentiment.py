@@ -17,11 +17,7 @@ from . import edge
 from .lowrank import factors
 from .seeds import generator, seed
 
-CELLS = {
-    "LSTM": ("input", "forget", "cell", "output"),
-    "GRU": ("reset", "update", "new"),
-    "RNN": ("recurrent",),
-}
+CELLS = {"LSTM": ("input", "forget", "cell", "output"), "GRU": ("reset", "update", "new"), "RNN": ("recurrent",)}
 MATRICES = {"U1": "cell.weight_ih_l0", "W1": "cell.weight_hh_l0", "U2": "cell.weight_ih_l1", "W2": "cell.weight_hh_l1"}
 TRUNCATED = ("W1", "U2", "W2")  # all at once; U1 stays
 BUCKET = 100  # batches among which sentences are sorted by length

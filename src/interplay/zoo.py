@@ -16,6 +16,7 @@ import xarray as xr
 from . import archive, corpus, edge, experiments, lowrank, tasks
 from .experiments import training
 from .rnn import Weights
+from .seeds import fingerprint
 
 EXPERIMENTS = ("training", "sweep")  # where networks are kept
 CHECKSUMS = Path(__file__).with_name("networks.txt")  # of their files in `results/`, as pooch reads them
@@ -69,7 +70,7 @@ def load(
     data = archive.fetch(path, unit, lambda: experiments.compute("training", unit))
     data = data.sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
     before = training.initial(unit | {"g": [float(data.g)]}, torch.device("cpu"))
-    if (found := training.digests(before.W)[0]) != (wanted := str(data.W0_digest.values)):
+    if (found := fingerprint(before.W)) != (wanted := str(data.W0_digest.values)):
         raise archive.ArchiveError(
             f"W0 of {task}, g = {g}, sample {sample} has digest {found}, not {wanted}: numpy changed"
         )

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
@@ -59,7 +60,7 @@ def table(family: str) -> dict:
 
 def every(units: list[dict]) -> list[dict]:
     """A unit for every combination of what stands in lists, row by row, the last one changing fastest."""
-    return [dict(zip(row, one, strict=True)) for row in units for one in product(*map(_listed, row.values()))]
+    return [dict(zip(row, one, strict=True)) for row in units for one in product(*map(edge.several, row.values()))]
 
 
 def scaled(settings: dict, at: str) -> list[dict]:
@@ -111,8 +112,10 @@ def compute(name: str, settings: dict, device: str = "auto", threads: int | None
     """One unit of an experiment with its provenance, in whichever process this runs; nothing is kept."""
     if threads:  # here and not when a worker starts: a cluster starts dead ones again as it likes
         torch.set_num_threads(threads)
-    chosen = rnn.device(device)
-    return archive.made(settings, lambda: experiment(name).compute(settings, chosen), str(chosen))
+    chosen, start = rnn.device(device), time.perf_counter()
+    data = experiment(name).compute(settings, chosen)
+    spent = time.perf_counter() - start + data.attrs.get("seconds", 0.0)  # and what an earlier process did
+    return data.assign_attrs(archive.provenance(settings, spent, str(chosen)))
 
 
 def fetch(name: str, settings: dict, at: str, device: str = "auto") -> xr.Dataset:
@@ -153,15 +156,15 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
     labels = {label: value for label, value in labels.items() if value is not None}
     units = [(name, unit) for name in names.split() for unit in _units(name)]
     for label, value in labels.items():
-        asked = {*map(str, _listed(value))}
-        units = [one for one in units if asked & {*map(str, _listed(one[1].get(label)))}] or units
+        asked = {*map(str, edge.several(value))}
+        units = [one for one in units if asked & {*map(str, edge.several(one[1].get(label)))}] or units
     try:
         whole = _combined(tuple((name, json.dumps(unit)) for name, unit in units), variable)
     except KeyError:
         raise LabelError(f"{names} has no variable {variable!r}") from None
     for label, value in labels.items():
         there = whole[label].values.tolist() if label in whole.dims else [unit.get(label) for _, unit in units]
-        if missing := [] if isinstance(value, dict) else [one for one in _listed(value) if one not in there]:
+        if missing := [] if isinstance(value, dict) else [one for one in edge.several(value) if one not in there]:
             known = ", ".join(map(str, there if label in whole.dims else whole.dims))
             raise LabelError(f"{variable} of {names} has no {label} {missing[0]!r}: there is {known}")
         if label in whole.dims:
@@ -173,10 +176,6 @@ def kept(names: str, variable: str, **labels) -> xr.DataArray:
 @cache
 def _units(name: str) -> list[dict]:
     return experiment(name).units("paper")
-
-
-def _listed(value) -> list:
-    return value if isinstance(value, list) else [value]
 
 
 @lru_cache(maxsize=512)

@@ -1,6 +1,5 @@
 """Words and networks of `sentiment` as they are kept, and what these still read when something is taken from them."""
 
-import hashlib
 from collections import Counter
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
 
 from .. import archive, corpus, lowrank, sentiment
-from ..seeds import generator, seed
+from ..seeds import fingerprint, generator, seed
 from . import dataset, fetch
 
 SPLITS = ("validation", "test")
@@ -60,15 +59,10 @@ def normal(label: str, words: int) -> np.ndarray:
     return rng.standard_normal((words, corpus.DIMENSION)).astype(np.float32)
 
 
-def kept(unit: dict, scale: str) -> xr.Dataset:
-    """The kept words that a network reads."""
-    return fetch("sentiment-data", unit, scale)
-
-
 def words_digest(data: xr.Dataset) -> str:
     """What a network's words are held to: the start of the SHA-256 of words and vectors."""
-    text = "\n".join(data.word.values.tolist()).encode()
-    return hashlib.sha256(text + data.codes.values.astype(np.int16).tobytes()).hexdigest()[:16]
+    text = np.frombuffer("\n".join(data.word.values.tolist()).encode(), np.uint8)
+    return fingerprint(text, data.codes.values.astype(np.int16))
 
 
 def vectors(data: xr.Dataset) -> torch.Tensor:
@@ -107,11 +101,6 @@ def reader(unit: dict, data: xr.Dataset, device: torch.device | str = "cpu") -> 
     return made, sentiment.initialise(made, seed("sentiment", unit["cell"], unit["hidden"], unit["sample"]))
 
 
-def before_digest(before: dict[str, torch.Tensor]) -> str:
-    """What initial weights are held to: the start of the SHA-256 of all of them, as float32."""
-    return hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in before.values())).hexdigest()[:16]
-
-
 def pack(before: dict, after: dict) -> xr.Dataset:
     """What is kept of the weights: the change of every matrix in steps of 1/32767 of its largest, the rest as it is."""
     biases = [name for name in after if "bias" in name and "readout" not in name]
@@ -135,7 +124,7 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
 
     Raises ArchiveError if initial weights or words are not what they were.
     """
-    read = kept(unit["words"], unit["scale"])
+    read = fetch("sentiment-data", unit["words"], unit["scale"])
     made, before = reader(unit, read, device)
     data = fetch(f"sentiment-{unit['kind']}", unit, unit["scale"]).sel(
         {name: unit[name] for name in ("part", "cell", "sample") if name in unit}
@@ -145,7 +134,7 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
             f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "
             f"kept now ({read.corpus.values}, {read.vectors.values}): move its results away"
         )
-    if (found := before_digest(before)) != (wanted := str(data.before_digest.values)):
+    if (found := fingerprint(*before.values())) != (wanted := str(data.before_digest.values)):
         raise archive.ArchiveError(
             f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
         )

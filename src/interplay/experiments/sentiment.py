@@ -19,7 +19,8 @@ import torch
 import xarray as xr
 
 from .. import archive, corpus, edge, sentiment
-from . import Experiment, experiment, reading, scaled, table
+from ..seeds import fingerprint
+from . import Experiment, experiment, fetch, reading, scaled, table
 from . import path as where
 from . import scale as scale_of
 
@@ -70,7 +71,7 @@ def opened(unit: dict, device: torch.device) -> tuple[sentiment.Reader, dict, re
     """The network of a unit, its weights before, batches by split (of training `sentences`, evenly), the words."""
     network = unit["network"]
     made, before, _ = reading.restore(network, device)
-    kept = reading.kept(network["words"], unit["scale"])
+    kept = fetch("sentiment-data", network["words"], unit["scale"])
     read, labels = reading.sentences(kept, device)
     some = np.linspace(0, len(read["train"]) - 1, unit.get("sentences", 0)).astype(int)  # they come sorted by label
     read["train"], labels["train"] = [read["train"][i] for i in some], labels["train"][some]
@@ -98,7 +99,7 @@ def labelled(data: xr.Dataset, network: dict) -> xr.Dataset:
 
 def train(unit: dict, device: torch.device) -> xr.Dataset:
     """One network; goes on from the checkpoint beside the results if there is one of the same settings."""
-    data = reading.kept(unit["words"], unit["scale"])
+    data = fetch("sentiment-data", unit["words"], unit["scale"])
     made, before = reading.reader(unit, data, device)
     read, labels = reading.sentences(data, device)
     held = list(sentiment.batches(read["validation"], labels["validation"], unit["batch"]))
@@ -131,7 +132,7 @@ def train(unit: dict, device: torch.device) -> xr.Dataset:
         held = {split: list(sentiment.batches(read[split], labels[split], 256)) for split in reading.SPLITS}
         found = reading.cut(made, before, held, unit).rename(rank="cut", what="of")
     about = {"corpus": data.corpus, "vectors": unit.get("vectors", str(data.vectors.values))}
-    about |= {"words_digest": reading.words_digest(data), "before_digest": reading.before_digest(before)}
+    about |= {"words_digest": reading.words_digest(data), "before_digest": fingerprint(*before.values())}
     through = xr.concat(snapshots.values(), "snapshot").assign_coords(snapshot=list(snapshots)).astype(np.float32)
     steps = xr.DataArray(np.array(history, np.float32), {"epoch": range(len(history)), "measured": MEASURED})
     found = found.assign(through.assign(history=steps, **about))
@@ -170,12 +171,8 @@ def network(
     kind: "networks" (the paper's protocol), "matched", "noise" or "rates" (the rate that fits)
     Raises ValueError if there is no such network, ArchiveError as `restore`.
     """
-    at = scale_of(at)
-    chosen = {(unit["cell"], unit["sample"]): unit for unit in kept_whole(kind, at)}
-    if (cell, sample) not in chosen:
-        there = ", ".join(unit["unit"] for unit in chosen.values())
-        raise ValueError(f"no network with cell {cell!r} and sample {sample} at scale {at}; there are {there}")
-    return reading.restore(chosen[cell, sample])
+    chosen = {SAMPLE.format_map(unit): unit for unit in kept_whole(kind, scale_of(at))}
+    return reading.restore(chosen[edge.one_of("network", SAMPLE.format(cell=cell, sample=sample), chosen)])
 
 
 SAMPLE, CUT = "{cell}_s{sample}", "{network[unit]}"  # names of files

@@ -1,6 +1,5 @@
 """Train networks on the three tasks and measure what changed: Figures 1 and 2 and the spectra of Schuessler et al."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -12,7 +11,7 @@ import torch
 import xarray as xr
 
 from .. import archive, lowrank, rnn, tasks
-from ..seeds import generator, seed
+from ..seeds import fingerprint, generator, seed
 from . import Experiment, dataset, every, table
 
 TABLE = table("training")
@@ -52,11 +51,6 @@ def initial(unit: dict, device: torch.device) -> rnn.Weights:
     return rnn.initialise(unit["g"], unit["N"], task.n_in, task.n_out, seeds, device=device)
 
 
-def digests(W0: torch.Tensor) -> list[str]:
-    """What initial connectivities are held to: the start of the SHA-256 of each, as float32."""
-    return [hashlib.sha256(W.cpu().numpy().tobytes()).hexdigest()[:16] for W in W0]
-
-
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
     task = tasks.get(unit["task"])(**unit["task_fields"])
@@ -89,7 +83,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
             "loss": (("epoch",), done.loss[:, n]),
             "gradient_norm": (("epoch",), torch.ldexp((1024 * mantissa).round() / 1024, exponent)),
             "diverged_at": ((), float(done.diverged.get(names[n], np.nan))),
-            "W0_digest": ((), digests(old.W)[0]),
+            "W0_digest": ((), fingerprint(old.W)),
             "snapshot_epoch": (("snapshot",), np.array(epochs, float)),
             "course_values": (("snapshot", "leading"), values),
         }

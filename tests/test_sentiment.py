@@ -164,7 +164,7 @@ def test_bad_names_get_one_sentence():
     made, before = reader()
     with pytest.raises(ValueError, match=r"'half'.*change, whole, gates"):
         sentiment.against_rank(made, before, [1], "half", lambda: 0)
-    with pytest.raises(ValueError, match=r"'LSTM' and sample 9 .*LSTM_s0"):
+    with pytest.raises(ValueError, match=r"'LSTM_s9': choose one of LSTM_s0, "):
         experiment.network("LSTM", 9, at="smoke")
 
 

@@ -394,7 +394,8 @@ def test_a_network_is_not_given_other_words_than_it_was_trained_on(whole, monkey
     monkeypatch.setenv("INTERPLAY_RESULTS", str(whole))
     data = experiments.load("sentiment-data", "smoke")
     other = data.assign(codes=data.codes.copy(data=np.roll(data.codes.values, 1)), vectors="other")
-    monkeypatch.setattr(reading, "kept", lambda *_: other)
+    fetch = reading.fetch
+    monkeypatch.setattr(reading, "fetch", lambda name, *of: other if name == "sentiment-data" else fetch(name, *of))
     with pytest.raises(archive.ArchiveError, match=r"LSTM_s0 was trained on made with random vectors, not .* other\)"):
         experiment.network("LSTM", 0, "networks", "smoke")
 

@@ -34,7 +34,7 @@ def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
     """Experiment ("own": of a reader's task) and unit that hold a network; ValueError says which networks there are."""
     if task in tasks.TASKS and task not in tasks.BOOK:
         g, sample = edge.number("g", g, 0), edge.number("sample", sample, 0, whole=True)
-        return "own", training.OWN.units(at, task=task, g=g, sample=sample)[0]
+        return "own", training.networks(lambda scale: [training.settings(scale, task, (g,), sample)]).units(at)[0]
     units = [(name, unit) for name in EXPERIMENTS for unit in experiments.experiment(name).units(at)]
     for name, unit in units:
         if (unit["task"], unit["sample"]) == (task, sample) and np.isclose(g, unit["g"]).any():

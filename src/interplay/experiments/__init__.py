@@ -44,13 +44,10 @@ class Experiment(NamedTuple):
     named: str
     compute: Callable[[dict, torch.device], xr.Dataset]
 
-    def units(self, at: str, **asked) -> list[dict]:
-        """Settings of every unit at a scale, its name `unit` among them; lists in a name are joined by dashes.
-
-        asked: what else the grid takes
-        """
+    def units(self, at: str) -> list[dict]:
+        """Settings of every unit at a scale, its name `unit` among them; lists in a name are joined by dashes."""
         plain = str.maketrans({"[": None, "]": None, ",": "-", " ": None})
-        return [{"unit": self.named.format_map(one).translate(plain)} | one for one in self.grid(at, **asked)]
+        return [{"unit": self.named.format_map(one).translate(plain)} | one for one in self.grid(at)]
 
 
 def table(family: str) -> dict:

@@ -145,14 +145,13 @@ def convergence_epoch(loss: xr.DataArray, threshold: float = 0.05) -> xr.DataArr
     return solved.idxmax("epoch").where(solved.any("epoch")).astype(float)
 
 
-_of = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute)
-OWN = _of(lambda scale, task, g, sample: [settings(scale, task, (g,), sample)])  # of a reader's task; in no list
+networks = partial(Experiment, named="{task}_N{N}_{trained}_s{sample}_g{g}", compute=compute)
 EXPERIMENTS = {
-    "training": _of(partial(grid, name="training")),
-    "recurrent": _of(partial(grid, name="recurrent")),
-    "sweep": _of(partial(grid, name="sweep")),
-    "recurrent-sweep": _of(partial(grid, name="recurrent-sweep")),
-    "recurrent-readout": _of(partial(grid, name="recurrent-readout")),
-    "rates": _of(partial(grid, name="rates"), named="{task}_rate{factor}_s{sample}"),
-    "sizes": _of(partial(grid, name="sizes")),
+    "training": networks(partial(grid, name="training")),
+    "recurrent": networks(partial(grid, name="recurrent")),
+    "sweep": networks(partial(grid, name="sweep")),
+    "recurrent-sweep": networks(partial(grid, name="recurrent-sweep")),
+    "recurrent-readout": networks(partial(grid, name="recurrent-readout")),
+    "rates": networks(partial(grid, name="rates"), named="{task}_rate{factor}_s{sample}"),
+    "sizes": networks(partial(grid, name="sizes")),
 }

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from .. import linear, operative, pathways, rnn, theory
 from ..seeds import seed
 from . import Experiment, dataset, experiment, fetch, reading, table
-from .linear import draw
+from .linear import draw, rate
 
 Held = dict[str, tuple]  # variables: dimensions and values
 TABLE = table("checks")
@@ -94,6 +94,15 @@ def invariants(unit: dict) -> Held:
         start, end = (np.stack([off_w @ X.T @ X @ off_w, off_m @ X @ X.T @ off_m]) for X in ends)
         found.append(np.linalg.norm(end - start) / np.linalg.norm(start))
     return {"drift": (["sample"], found)}
+
+
+def collapse(unit: dict) -> Held:
+    """Largest difference of the mean losses of two g at equal effective time, over the loss of a zero output."""
+    target, curves = unit["target"], []
+    for g in unit["g"]:
+        nets = linear.stack([linear.reduce(*draw(g, unit["N"], sample)) for sample in unit["sample"]])
+        curves.append(linear.descend(nets, target, rate(g, target), unit["epochs"]).loss.mean(1))
+    return {"difference": ([], np.abs(curves[0] - curves[1]).max() / (target**2 / 2))}
 
 
 def start(unit: dict) -> Held:
@@ -251,6 +260,6 @@ def lstm(unit: dict) -> Held:
     return held | {"parameters": ([], sum(W.numel() for W in ends[0][1].values()))}
 
 
-LINEAR, TREE = (gradient, moments, flow, invariants, start), (laws, orbits, reduction, two_layers)
+LINEAR, TREE = (gradient, moments, flow, invariants, collapse, start), (laws, orbits, reduction, two_layers)
 CHECKS = {check.__name__: check for check in (*LINEAR, *TREE, of_pathways, of_directions, lstm)}
 EXPERIMENTS = {"checks": Experiment(grid, "{check}", compute)}

@@ -121,6 +121,12 @@ def test_units_are_named_apart_and_cover_their_grid(name, at):
     assert all(re.fullmatch(r"[\w.-]+", unit["unit"]) for unit in units)
 
 
+def test_seconds_that_an_earlier_process_spent_on_a_unit_count(monkeypatch):
+    resumed = experiments.Experiment(list, "", lambda unit, device: xr.Dataset(attrs={"seconds": 100.0}))
+    monkeypatch.setattr(experiments, "experiment", lambda name: resumed)
+    assert 100 <= experiments.compute("any", {"unit": "one"}).attrs["seconds"] < 160
+
+
 def test_paper_scale_is_the_grid_of_the_paper():
     networks = [
         (unit["task"], g, unit["sample"], unit["N"], unit["batch"], unit["epochs"], unit["lr"])

@@ -41,7 +41,7 @@ def begin(weights: rnn.Weights, damping: float = 1.0) -> State:
     return State(weights, torch.zeros_like(_vector(weights)), edge.number("damping", damping, above=0))
 
 
-def _vector(weights: rnn.Weights) -> Tensor:
+def _vector(weights: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([part.ravel() for part in weights])
 
 
@@ -76,12 +76,8 @@ def model(weights: rnn.Weights, trials: Trials, noise: Tensor | None, dt: float)
             back = torch.addmm(pull[k], a, W, alpha=dt)
             a = torch.addcmul((1 - dt) * a, slope[k], back, out=adjoint[k])
         adjoint = dt * adjoint.flatten(0, 1).mT
-        parts = (
-            adjoint @ before.flatten(0, 1),
-            adjoint @ inputs.flatten(0, 1),
-            after.flatten(0, 1).mT @ dz.flatten(0, 1),
-        )
-        return torch.cat([part.ravel() for part in parts])
+        dW, dM = (adjoint @ x.flatten(0, 1) for x in (before, inputs))
+        return _vector((dW, dM, after.flatten(0, 1).mT @ dz.flatten(0, 1)))
 
     def product(change: Tensor, structural: float) -> Tensor:
         dz, dr = forward(change)

@@ -126,9 +126,8 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
     """
     read = fetch("sentiment-data", unit["words"], unit["scale"])
     made, before = reader(unit, read, device)
-    data = fetch(f"sentiment-{unit['kind']}", unit, unit["scale"]).sel(
-        {name: unit[name] for name in ("part", "cell", "sample") if name in unit}
-    )
+    labels = {name: unit[name] for name in ("part", "cell", "sample") if name in unit}
+    data = fetch(f"sentiment-{unit['kind']}", unit, unit["scale"]).sel(labels)
     if words_digest(read) != str(data.words_digest.values):
         raise archive.ArchiveError(
             f"{unit['unit']} was trained on {data.corpus.values} with {data.vectors.values} vectors, not on the words "

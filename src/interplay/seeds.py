@@ -25,5 +25,5 @@ def generator(*labels: str | float, device: str | torch.device = "cpu") -> torch
 
 def fingerprint(*drawn: torch.Tensor | np.ndarray) -> str:
     """What came of a seed, to be held to later: the start of the SHA-256 of the numbers, one tensor after the other."""
-    whole = b"".join(torch.as_tensor(one).numpy(force=True).tobytes() for one in drawn)
+    whole = b"".join((one.numpy(force=True) if isinstance(one, torch.Tensor) else one).tobytes() for one in drawn)
     return hashlib.sha256(whole).hexdigest()[:16]

@@ -88,7 +88,7 @@ MOVING = {"acceleration": 27, "sharing-or-winning": 12, "spectrum": 4}  # page: 
 def frames(chapter):
     """Rows that the moving picture of a page is drawn from, and its controls."""
     page = (SITE / f"book/{chapter}.html").read_text("utf-8")
-    (start,) = [found.end() for found in re.finditer(r"displayChart\(vegaEmbed\);\s*\}\)\(", page)]
+    (start,) = [found.end() for found in re.finditer(r"displayChart\(vegaEmbed\)\);\s*\}\)\(", page)]
     spec, _ = json.JSONDecoder().raw_decode(page[start:])
     (rows,) = spec["datasets"].values()
     return rows, {param["name"]: param["bind"] for param in spec["params"]}

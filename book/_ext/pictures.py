@@ -5,17 +5,23 @@ from pathlib import Path
 
 GROUND = 'style="fill: #ffffff"/>'  # as matplotlib writes the ground of a figure and of its axes, and nothing else
 IMAGE = re.compile(r'<img [^>]*src="(?P<place>[^"]*_images/(?P<name>[^"/]+\.svg))"[^>]*?(?P<end>\s*/?>)')
-STYLE = ' style="{}"'
-# Points of one look, one after the other.
-SAME = re.compile(r'<use [^>]*? style="(?P<style>[^"]*)"/>(?:\s*<use [^>]*? style="(?P=style)"/>)+')
 SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
 
 def thin(svg: str) -> str:
-    """The same picture with no ground, the look of many points said once, and coordinates to a hundredth of a point."""
+    """The same picture with no ground; short names for styles and ids, no empty words, hundredths of a point."""
     svg = svg.replace(GROUND, 'style="fill: none"/>')
-    svg = SAME.sub(lambda run: f'<g style="{run["style"]}">{run[0].replace(STYLE.format(run["style"]), "")}</g>', svg)
-    return re.sub(r'(?<=[ "])-?\d+\.\d{3,}(?=[ "\n])', lambda found: f"{float(found[0]):.2f}", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'(?<=[ "])-?\d+\.\d{3,}(?=[ "\n])', lambda found: f"{round(float(found[0]), 2):g}", svg)
+    styles = dict.fromkeys(re.findall(r'(?<= )style="([^"]*)"', svg))
+    classes = {style: f"s{n}" for n, style in enumerate(styles)}
+    svg = re.sub(r'(?<= )style="([^"]*)"', lambda found: f'class="{classes[found[1]]}"', svg)
+    names = {name: f"i{n}" for n, name in enumerate(dict.fromkeys(re.findall(r"#([\w-]+)[\")]", svg)))}
+    svg = re.sub(r'(?<=[#"])([\w-]+)(?=[")])', lambda found: names.get(found[1], found[1]), svg)
+    svg = re.sub(r' id="(?!i\d)[^"]*"', "", svg)
+    svg = re.sub(r"\s*\n\s*", "\n", svg.replace("xlink:href=", "href="))
+    look = "".join(f".{name}{{{style}}}" for style, name in classes.items())
+    return re.sub(r"<svg [^>]*>", lambda head: f"{head[0]}<style>{look}</style>", svg, count=1)
 
 
 def page(app, pagename, templatename, context, doctree):

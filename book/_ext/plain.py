@@ -105,9 +105,8 @@ def plain(text: str, page: str, found: dict[str, Place]) -> list[str]:
             said = f"{anchor(label)}\n\n$$\n{said} \\tag{{{here.number}}}\n$$" if here else f"$$\n{said}\n$$"
         elif name == "table":
             said = f"{anchor(label)}**{here.shown()}.** {argument}\n\n{said}"
-        elif name:  # admonitions, notes in the margin
-            title = [] if name == "margin" else [f"**{argument or name.capitalize()}**"]
-            inside = "\n\n".join(title + plain(said, page, found))
+        elif name:  # admonitions
+            inside = "\n\n".join([f"**{argument or name.capitalize()}**", *plain(said, page, found)])
             said = re.sub("^", "> ", inside, flags=re.M).replace("> \n", ">\n")
         else:
             said = re.sub(r"^\(([\w-]+)\)=$", lambda target: f"{anchor(target[1])}\n", said, flags=re.M)

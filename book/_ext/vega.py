@@ -29,7 +29,8 @@ def page(app, pagename, templatename, context, doctree):
     """Take the loading out of every picture of a page, and load _static/vega.js in its head."""
     if "displayChart(vegaEmbed)" in context.get("body", ""):
         app.add_js_file("vega.js")
-        context["body"] = LOADING.sub(r"\1;", LOADER.sub("", context["body"]))
+        shown = r'addEventListener("DOMContentLoaded", () => \1);'
+        context["body"] = LOADING.sub(shown, LOADER.sub("", context["body"]))
 
 
 def setup(app):

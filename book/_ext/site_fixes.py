@@ -1,5 +1,6 @@
 """Colab buttons that open the twin of a page in notebooks/, and no assets from other hosts."""
 
+import re
 from pathlib import Path
 
 import address
@@ -20,6 +21,8 @@ def fix(app, pagename, templatename, context, doctree):
                 buttons.remove(button)
     if "body" in context:  # what a fold says is its name
         context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
+        # a number or a name is not broken at its hyphen
+        context["body"] = re.sub(r"<td(?=><p>[^<]{1,12}</p>)", '<td class="short"', context["body"])
         # ARIA 1.2 gives a list items, not entries of a bibliography
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
     context["script_files"] = [

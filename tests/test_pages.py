@@ -157,3 +157,23 @@ def test_without_script_the_ledger_is_whole_and_figures_are_links(visit):
     assert page.locator(".ledger tbody tr[id]").count() > 300
     assert page.locator(".ledger-filters").count() == 0
     assert page.locator("a.enlarge").first.get_attribute("href").endswith(".svg")
+
+
+@pytest.mark.parametrize("name", ["training", "sharing-or-winning", "claims"])
+def test_a_page_opened_from_a_disc_at_a_place_that_is_not_there_is_whole(browser, name):
+    said, page = [], browser.new_context(offline=True).new_page()
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda fault: said.append(str(fault)))
+    page.goto(f"{(SITE / 'book' / name).as_uri()}.html#no-such-place", wait_until="load")
+    missing = "[...document.images].filter(image => image.complete && !image.naturalWidth).length"
+    assert page.evaluate(missing) == page.evaluate("scrollY") == len(said) == 0, said
+    assert page.locator("article .katex").count() > 0
+    page.context.close()
+
+
+def test_without_script_solutions_and_pictures_are_open(visit):
+    page = visit("training.html", java_script_enabled=False)
+    solutions = page.locator(".solution")
+    assert solutions.count() > 0
+    assert all(solutions.nth(n).locator("p").last.is_visible() for n in range(solutions.count()))
+    assert page.locator("a.enlarge img").first.is_visible()

@@ -139,6 +139,7 @@ def test_the_ledger_can_be_asked(visit):
     assert rows.count() == 25
     head = page.locator(".ledger th", has_text="samples").get_by_role("button")
     head.press("Enter")
+    page.locator(".ledger th[aria-sort=ascending]").wait_for()
     samples = [int(text.split()[0]) for text in page.locator(".ledger td[data-label=samples]").all_inner_texts()]
     assert samples == sorted(samples)
 

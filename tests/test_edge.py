@@ -7,10 +7,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interplay import bridge, edge, linear, lowrank, operative, pathways, rnn, tasks
+from interplay import archive, bridge, edge, linear, lowrank, operative, pathways, rnn, sentiment, tasks, zoo
+from interplay.experiments import reading
+from interplay.experiments import sentiment as sentiment_experiments
 from interplay.seeds import generator, seed
 
 N = 12
@@ -481,3 +484,174 @@ def test_one_number_is_a_sequence_of_one():
         ),
     ):
         assert torch.equal(one, many)
+
+
+@pytest.fixture
+def own_results(monkeypatch):
+    monkeypatch.setenv("INTERPLAY_RESULTS", str(archive.CHECKOUT / "results"))
+
+
+def kept_lstm():
+    unit = sentiment_experiments.kept_whole("networks", "paper")[0]
+    return torch.cat([w.flatten() for w in sentiment.weights(reading.restore(unit)[0]).values()])
+
+
+@pytest.mark.parametrize("call", [lambda: zoo.load("romo", 0.9, 0, "paper").after.W, kept_lstm])
+def test_what_is_kept_is_read_whatever_the_default_dtype_and_mode(call, own_results):
+    plain = call()
+    for mode in (state(torch.float64, "cpu"), state(torch.float16, "cpu"), torch.autocast("cpu", dtype=torch.bfloat16)):
+        with mode:
+            found = call()
+        assert found.dtype == torch.float32 and torch.equal(found, plain)
+
+
+def test_autocast_of_the_caller_takes_no_precision_from_an_analysis():
+    W, X, Q = *W0, torch.linalg.qr(M0[0])[0]
+    calls = [
+        lambda: lowrank.truncate(W, 3),
+        lambda: lowrank.unpack(*lowrank.pack(W, 3)),
+        lambda: lowrank.loss_against_rank(W, X, [0, 2], lambda stack: stack.square().sum((-2, -1))),
+        lambda: operative.reduced(W, Q, [1, 2]),
+        lambda: operative.remove(W, Q, rows=True),
+        lambda: pathways.in_modes(torch.cat([W, W])[:15, :8]),
+    ]
+    for call in calls:
+        plain = call()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert call().dtype == plain.dtype and torch.equal(call(), plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16, torch.bfloat16])
+def test_steps_are_counted_in_full_whatever_the_dtype_of_the_mask(dtype):
+    z, scored = (
+        torch.zeros(3001, 1, 40, 1),
+        torch.ones(3001, 1, 40, 1, dtype=dtype),
+    )  # more than half precision counts to
+    assert float(rnn.loss(z, z + 1, scored)) == 0.5
+    assert float(lowrank.participation(torch.full((3,), 300).to(dtype))) == pytest.approx(3)
+
+
+def test_sums_of_a_loss_are_over_axes_that_fit():
+    z, one = torch.zeros(3, 3, 3, 2), torch.ones(3, 1, 3, 2)
+    assert rnn.loss(z, one, one).tolist() == [0.5] * 3  # one network's targets for all
+    for targets, scored, says in (
+        (one, one[..., :1], r"shape of mask is \(3, 1, 3, 1\), but must be \(3, network, 3, 2\)"),
+        (one[:, 0], one, r"shape of targets is \(3, 3, 2\)"),
+        (one[:1], one, r"shape of targets is \(1, 1, 3, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            rnn.loss(z, targets, scored)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"mask": torch.ones(N)}, r"shape of mask is \(12,\), but must be \(12, 12\)"),
+        ({"mask": torch.ones(N, 1)}, r"shape of mask is \(12, 1\)"),
+        ({"mask": torch.full((N, N), 0.5)}, "number of entries of mask beside 0 and 1 is 144"),
+        ({"weights": (W0[0], M0, V0)}, r"shape of W is \(12, 12\), but must be \(12, N, N\)"),
+        ({"weights": (W0, M0[:1], V0)}, r"shape of M is \(1, 12, 2\), but must be \(2, N, n_in\)"),
+        ({"objective": lambda z, *_: z.mean()}, r"shape of losses of the objective is \(\), but must be \(2\)"),
+        ({"objective": lambda z, *_: z.mean((0, 1, 3))}, r"losses of the objective is \(4,\)"),
+    ],
+)
+def test_what_is_trained_is_held_to_its_axes(given, says):
+    with pytest.raises(ValueError, match=says):
+        train(**given)
+
+
+def test_trials_and_weights_drawn_in_inference_mode_are_trained():
+    with torch.inference_mode():
+        drawn, weights = [x.clone() for x in PROBLEM], [w.clone() for w in (W0, M0, V0)]
+    found = rnn.train(rnn.Weights(*weights), lambda _: drawn, epochs=12, lr=0.02, dt=0.5, progress=False)
+    assert torch.equal(found.weights.W, train().weights.W)
+
+
+def test_names_of_nonlinearities_are_not_changed_by_hand():
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        rnn.PHI["relu"] = torch.nn.functional.softplus  # whose gradient `BackThroughTime` does not know
+
+
+def test_packed_matrices_have_each_its_own_step():
+    change = torch.stack([W0[0], 1e5 * W0[1], 0 * W0[0]])
+    back = lowrank.unpack(*lowrank.pack(change, N))
+    assert ((back - change).norm(dim=(1, 2)) <= 3e-3 * change.norm(dim=(1, 2))).all()
+
+
+def test_ranks_that_are_given_are_those_of_a_labelled_loss():
+    loss = xr.DataArray([1, 0.5, 0.04, 0.01], {"rank": [0, 1, 2, 3]}, ["rank"])
+    assert float(lowrank.functional_rank(loss, [0, 5, 10, 20])) == 10 and float(lowrank.functional_rank(loss)) == 2
+    with pytest.raises(ValueError, match="unknown dimension 'rank': choose one of R"):
+        lowrank.functional_rank(loss.rename(rank="R"))
+
+
+def test_effects_belong_to_directions_one_by_one():
+    directions, effects = torch.eye(4), torch.arange(1, 5)
+    for each in (directions.half(), directions.bfloat16(), directions.numpy(), directions.int()):
+        assert operative.pooled(each, effects)[1].tolist() == pytest.approx([4, 3, 2, 1])
+    with pytest.raises(ValueError, match=r"shape of effects torch.Size\(\[4, 1\]\)"):
+        operative.pooled(directions, effects[:, None])
+    with pytest.raises(ValueError, match="dt is 20"):
+        operative.state_distance(W0[:1], rnn.Weights(W0[:1], M0[:1], V0[:1]), PROBLEM[0][:, :1], 20, torch.zeros(1, N))
+
+
+@settings(max_examples=10, deadline=None)
+@given(HOW, HOW)
+def test_linear_networks_and_pathways_take_tensors_as_they_are(how, also):
+    W, vectors = W0[0] / 3, W0[1, :2]
+    calls = [
+        lambda f, g: linear.reduce(f(W), *g(vectors), k=4).z0,
+        lambda f, g: linear.transplant(linear.reduce(0.1 * np.eye(N), *np.eye(N)[:2], k=4), f(W), *g(vectors)).z0,
+        lambda f, g: linear.connectivity(linear.reduce(0.1 * np.eye(N), *np.eye(N)[:2], k=4), f(W), g(W)[:4, :4]),
+        lambda f, g: linear.time_to(f(W) ** 2, g(W)[:, :1] ** 2),
+        lambda f, g: pathways.published(f(W)[:2, :8], 3, 5),
+        lambda f, g: pathways.orbit(f(W), 2.0, 3, 0.01, 3),
+        lambda f, g: pathways.flow_of_product(f(W), 2.0, 3),
+        lambda f, g: pathways.orbit_constant(f(W), 3),
+    ]
+    for call in calls:
+        plain = call(np.array, np.array)
+        np.testing.assert_allclose(call(lambda x: lay(x, how), lambda x: lay(x, also)), plain, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("number", [torch.tensor, np.array, lambda x: torch.nn.Parameter(torch.tensor(float(x)))])
+def test_numbers_of_networks_that_are_kept_or_drawn_may_be_tensors(number, own_results):
+    assert torch.equal(zoo.load("romo", number(0.9), 0, "paper").after.W, zoo.load("romo", 0.9, 0, "paper").after.W)
+    torch.testing.assert_close(train(lr=[number(0.02), number(0.02)]).loss, train(lr=0.02).loss, rtol=1e-5, atol=0)
+    net = linear.reduce(np.zeros((N, N)), *np.eye(N)[:2], k=2)
+    assert linear.descend(net, number(0.5), number(0.25), 5).z[-1] == linear.descend(net, 0.5, 0.25, 5).z[-1]
+    assert linear.flow(net, number(0.5), [0, 1])[0][-1] == linear.flow(net, 0.5, [0, 1])[0][-1]
+    assert lowrank.functional_rank(torch.tensor([1, 0.01]), threshold=number(0.5)) == 1
+    K = pathways.published(np.full((2, 8), 0.1), 3, 5, lr=number(0.0625), scale=number(0.125))
+    assert np.array_equal(K, pathways.published(np.full((2, 8), 0.1), 3, 5, lr=0.0625, scale=0.125))
+    if not isinstance(number(1), torch.nn.Parameter):  # which holds no whole number
+        assert torch.equal(rnn.initialise(0.5, number(4), 1, 1, number(1)).W, rnn.initialise(0.5, 4, 1, 1, 1).W)
+        assert zoo.load("romo", 0.9, number(0), "paper").loss == zoo.load("romo", 0.9, 0, "paper").loss
+
+
+def test_whole_numbers_are_mapped_to_modes_as_floats():
+    maps = torch.randint(-3, 3, (2, 15, 8), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pathways.in_modes(maps), pathways.in_modes(maps.float()))
+
+
+@pytest.mark.parametrize(
+    "wrap", [torch.nn.utils.parametrizations.orthogonal, torch.nn.utils.parametrizations.weight_norm]
+)
+def test_a_parametrised_module_is_taken_by_the_weights_that_it_runs_with(wrap):
+    module, x = wrap(torch.nn.RNN(2, 5), "weight_hh_l0"), torch.randn(6, 3, 2)
+    z, _ = rnn.simulate(bridge.from_torch(module), bridge.inputs_of(module, x), dt=1)
+    assert (z[:, 0] - module(x)[0]).abs().max() < 1e-6
+
+
+def test_words_and_ranks_of_readers_are_checked():
+    words = xr.Dataset({}, {"word": ["<unk>", "<pad>", "good", "film"]})
+    assert [one.tolist() for one in reading.numbered(words, [np.array(["good", "film"])])] == [[2, 3]]
+    for sentence in ([3, 4], [["good"]], "good", []):
+        with pytest.raises(ValueError, match="but must be a list of tokens"):
+            reading.numbered(words, [sentence])
+    reader = sentiment.Reader(torch.randn(4, 3), "GRU", 5)
+    for rank in (-1, 6):
+        with pytest.raises(
+            ValueError, match=f"rank is {rank}, but must be a whole number and at least 0 and at most 5"
+        ):
+            sentiment.against_rank(reader, sentiment.weights(reader), [rank], "change", lambda: 0)

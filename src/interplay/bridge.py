@@ -22,10 +22,10 @@ def from_torch(module: nn.RNN | nn.RNNCell, readout: nn.Linear | None = None) ->
     readout: without a bias; v is its weight transposed.  If None v is the identity, so that outputs are rates
     Raises ValueError for other modules, several layers, two directions, half precision, or a readout with a bias.
     """
-    own = {name.removesuffix("_l0"): w.detach().clone() for name, w in _plain(module).named_parameters()}
-    W, M = own["weight_hh"], own["weight_ih"]
+    end = "_l0" if isinstance(_plain(module), nn.RNN) else ""
+    W, M = (getattr(module, f"weight_{of}{end}").detach().clone() for of in ("hh", "ih"))
     if module.bias:
-        M = torch.cat([M, (own["bias_ih"] + own["bias_hh"])[:, None]], 1)
+        M = torch.cat([M, sum(getattr(module, f"bias_{of}{end}").detach() for of in ("ih", "hh"))[:, None]], 1)
     if readout is not None and readout.bias is not None:
         raise ValueError(f"readout is {readout}, but must have no bias: outputs of `rnn` are v^T phi(h)")
     v = torch.eye(len(W), dtype=W.dtype, device=W.device) if readout is None else readout.weight.detach().clone().mT
@@ -39,8 +39,8 @@ def inputs_of(module: nn.RNN | nn.RNNCell, x: Tensor) -> Tensor:
     x: (time, n_in) or (time, trial, n_in), or (trial, time, n_in) if the module has `batch_first`; steps of an RNNCell
     are stacked along time
     """
-    x = x[:, None] if x.ndim == 2 else x.swapaxes(0, 1) if getattr(_plain(module), "batch_first", False) else x
-    x = edge.tensor("x", x, "time", "trial", "n_in", n_in=module.input_size)
+    x = x[:, None] if x.ndim == 2 else x.swapaxes(0, 1) if getattr(module, "batch_first", False) else x
+    x = edge.tensor("x", x, "time", "trial", "n_in", n_in=_plain(module).input_size)
     return (torch.nn.functional.pad(x, (0, 1), value=1.0) if module.bias else x)[:, None]
 
 

@@ -3,7 +3,8 @@
 Every check raises ValueError: "<name> is <value>, but must be <what is allowed>", and gives back what is worked with.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf, isfinite
 from numbers import Integral, Real
@@ -48,13 +49,14 @@ def one_of(name: str, value: Any, allowed: Collection) -> Any:
 
 
 def plain(value: Any) -> Tensor:
-    """A tensor, also of an array; where and as it is, whatever device is the default."""
-    return value if isinstance(value, Tensor) else torch.as_tensor(value)
+    """A tensor, also of an array; where and as it is, but a copy of one of inference mode, which autograd refuses."""
+    value = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    return value.clone() if value.is_inference() and not torch.is_inference_mode_enabled() else value
 
 
 def array(value: Any) -> np.ndarray:
     """A float64 array of numbers, arrays or a tensor, of whatever precision, device and gradient."""
-    return np.asarray(value.detach().cpu().double() if isinstance(value, Tensor) else value, float)
+    return np.asarray(value.double().numpy(force=True) if isinstance(value, Tensor) else value, float)
 
 
 def tensor(name: str, value: Any, *axes: str, widen: bool = False, **known: int) -> Tensor:
@@ -80,6 +82,14 @@ def shape(name: str, array: Any, *axes: str, **known: int) -> dict[str, int]:
         wanted = ", ".join(str(known.get(axis, axis)) for axis in axes)
         raise ValueError(f"shape of {name} is {sizes}, but must be ({wanted}), no axis empty")
     return found
+
+
+def diverged(history: Tensor, names: Sequence[str]) -> dict[str, int]:
+    """The first epoch of every network whose loss (epoch, network) was not finite, said in a warning."""
+    when = {name: int(gone.int().argmax()) for name, gone in zip(names, ~history.isfinite().mT) if gone.any()}
+    if when:
+        warnings.warn("diverged: " + "; ".join(f"{name} at epoch {k}" for name, k in when.items()), stacklevel=3)
+    return when
 
 
 @contextmanager

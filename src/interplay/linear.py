@@ -46,18 +46,14 @@ class Descent(NamedTuple):
     diverged: np.ndarray
 
 
-def _factor(W0: np.ndarray) -> tuple:
-    """LU factors of I - W0, whose fixed point is stable: no eigenvalue of W0 has a real part of 1 or more."""
-    edge.shape("W0", W0, "N", "N")
+def _factor(W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> tuple:
+    """LU factors of I - W0, whose fixed point is stable: no eigenvalue of W0 has a real part of 1 or more; m; w."""
+    W0, m, w = map(edge.array, (W0, m, w))
+    edge.shape("W0", W0, "N", "N"), edge.shape("m", m, "N", N=len(W0)), edge.shape("w", w, "N", N=len(W0))
     edge.number("norm of W0", np.linalg.norm(W0))
-    power = W0
-    for _ in range(7):  # no eigenvalue is larger than |W0^k|^(1/k), which is cheaper to find, for any k
-        if np.linalg.norm(power) < 1:
-            break
-        power = power @ power
-    else:
+    if not np.linalg.norm(np.linalg.matrix_power(W0, 128)) < 1:  # if so, no eigenvalue is as large as 1, and cheaply
         edge.number("largest real part of an eigenvalue of W0", np.linalg.eigvals(W0).real.max(), below=1)
-    return lu_factor(np.eye(len(W0)) - W0)
+    return lu_factor(np.eye(len(W0)) - W0), m, w
 
 
 def _next(x: np.ndarray, basis: list[np.ndarray]) -> np.ndarray:
@@ -74,7 +70,7 @@ def reduce(W0: np.ndarray, m: np.ndarray, w: np.ndarray, k: int = 12) -> Network
     W0: (N, N); m, w: (N,), unit vectors; k: dimensions kept of each side (at g = 0 only 2 exist)
     Raises ValueError for a W0 whose fixed point is not stable, or entries that are not finite.
     """
-    factored = _factor(W0)
+    factored, m, w = _factor(W0, m, w)
     q, p = lu_solve(factored, m), lu_solve(factored, w, trans=1)
     left, right, image = [p / np.linalg.norm(p)], [q / np.linalg.norm(q)], []
     for j in range(k):
@@ -88,7 +84,8 @@ def reduce(W0: np.ndarray, m: np.ndarray, w: np.ndarray, k: int = 12) -> Network
 
 def transplant(net: Network, W0: np.ndarray, m: np.ndarray, w: np.ndarray) -> Network:
     """The same directions of change on another W0, e.g. a shuffled one; shapes and errors as in `reduce`."""
-    solved = lu_solve(_factor(W0), np.column_stack([m, net.left]))
+    factored, m, w = _factor(W0, m, w)
+    solved = lu_solve(factored, np.column_stack([m, net.left]))
     q, image = solved[:, 0], solved[:, 1:]
     return Network(net.left, net.right, net.right.T @ image, w @ image, net.right.T @ q, w @ q)
 
@@ -118,7 +115,7 @@ def descend(net: Network, target: np.ndarray | float, rate: np.ndarray | float, 
     Raises ValueError for a target of 0, a rate that is not positive and finite, or epochs < 1.
     """
     edge.number("number of epochs", epochs, 1, whole=True)
-    for step in np.ravel(rate):
+    for step in np.ravel(rate := edge.array(rate)):
         edge.number("learning rate", step, above=0)
     target, rate, z0 = np.broadcast_arrays(theory.check(target=target), rate, net.z0)
     A, diverged, kept = np.zeros((*z0.shape, *net.S.shape[-2:])), np.full(z0.shape, -1), []
@@ -141,7 +138,7 @@ def flow(net: Network, target: float, tau: np.ndarray, tolerance: float = 1e-9) 
 
     Raises ValueError for a target of 0 and RuntimeError if the adaptive solver gives up.
     """
-    theory.check(target=target)
+    target = float(theory.check(target=target))
     k = len(net.S)
 
     def slope(_, state):
@@ -162,7 +159,7 @@ def change_eigenvalues(net: Network, A: np.ndarray) -> np.ndarray:
 
 def connectivity(net: Network, W0: np.ndarray, A: np.ndarray) -> np.ndarray:
     """The trained matrix W0 + left A right^T: (N, N), of one network."""
-    return W0 + net.left @ A @ net.right.T
+    return edge.array(W0) + net.left @ edge.array(A) @ net.right.T
 
 
 def time_to(loss: np.ndarray, tau: np.ndarray, fraction: float = 0.05, start: np.ndarray | None = None) -> np.ndarray:
@@ -170,7 +167,7 @@ def time_to(loss: np.ndarray, tau: np.ndarray, fraction: float = 0.05, start: np
 
     tau: (epoch, ...), broadcast; start: the loss of a zero output, target^2 / 2, in Figure 4; default the first loss
     """
-    below = loss < fraction * (loss[0] if start is None else start)
-    tau = np.broadcast_to(tau, loss.shape)
+    below = (loss := edge.array(loss)) < fraction * (loss[0] if start is None else start)
+    tau = np.broadcast_to(edge.array(tau), loss.shape)
     first = np.take_along_axis(tau, below.argmax(0)[None], 0)[0]
     return np.where(below.any(0), first, np.nan)

@@ -28,6 +28,7 @@ def eigenvalues(matrix: Tensor) -> Tensor:
 
 def participation(variances: Tensor | np.ndarray) -> Tensor | np.ndarray:
     """Participation ratio (sum v)^2 / sum v^2 of variances (..., n), how many share them: (...)."""
+    variances = edge.tensor("variances", variances, widen=True) if isinstance(variances, Tensor) else variances
     return variances.sum(-1) ** 2 / (variances**2).sum(-1)
 
 
@@ -43,42 +44,42 @@ def factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def pack(change: Tensor, rank: int, top: int = 1023) -> tuple[Tensor, Tensor, Tensor]:
-    """The factors as whole numbers up to `top`, small to keep: left, right (..., N or M, rank) int16, scale ().
+    """The factors as whole numbers up to `top`, small to keep: left, right (..., N or M, rank) int16, scale (...).
 
     `change` is scale * left @ right^T, to its truncation and a rounding; the singular values are shared out evenly, so
-    that one step of rounding serves all factors, and the many weak ones take few bits.  Errors as in `factors`.
+    that one step of rounding serves a matrix, and its many weak factors take few bits.  Errors as in `factors`.
     """
     left, right = factors(edge.plain(change).detach(), rank)
     root = left.norm(dim=-2, keepdim=True).sqrt()
     halves = (left / root.clamp(min=torch.finfo(left.dtype).tiny), right * root)
-    step = max(float(half.abs().max()) if rank else 0.0 for half in halves) / top or 1.0
-    return *((half / step).round().to(torch.int16) for half in halves), left.new_tensor(step**2)
+    largest = torch.nn.functional.pad(torch.cat(halves, -2).flatten(-2), (0, 1)).abs().amax(-1).double()
+    step = torch.where(largest > 0, largest / top, 1)
+    return *((half / step.to(half)[..., None, None]).round().to(torch.int16) for half in halves), (step**2).to(left)
 
 
+@edge.whole_precision()
 def unpack(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
     """The change (..., N, N) of packed factors, in the precision of `scale`."""
     left, right, scale = map(edge.plain, (left, right, scale))
-    return scale * left.to(scale.dtype) @ right.to(scale.dtype).mT
+    return scale[..., None, None] * left.to(scale.dtype) @ right.to(scale.dtype).mT
 
 
 def truncate(change: Tensor, rank: int) -> Tensor:
     """Best approximation of `change` of that rank, same shape; 0 gives zeros, N gives `change` back."""
     left, right = factors(change, rank)
-    return left @ right.mT
+    return unpack(left, right, left.new_ones(()))
 
 
-def loss_against_rank(
-    before: Tensor, change: Tensor, ranks: Sequence[int], evaluate: Callable[[Tensor], Tensor]
-) -> Tensor:
+def loss_against_rank(before: Tensor, change: Tensor, ranks: Sequence[int], evaluate: Callable) -> Tensor:
     """Loss of `before + truncate(change, R)` for every R: (rank, ...) (Figure 1 j-l).
 
     evaluate: loss of stacked matrices (rank, ..., N, N) -> (rank, ...), called once for all ranks together
     Raises ValueError for a rank below 0 or above N.
     """
     left, right = factors(change, min(np.shape(change)[-2:]))
-    before = edge.tensor("before", before, "...", "N", "M", widen=True)
+    before = edge.tensor("before", before, "...", "N", "M", widen=True, N=left.shape[-2], M=right.shape[-2])
     ranks = [edge.number("rank", rank, 0, left.shape[-1], whole=True) for rank in edge.several(ranks)]
-    return evaluate(torch.stack([before + left[..., :rank] @ right[..., :rank].mT for rank in ranks]))
+    return evaluate(torch.stack([before + unpack(left[..., :k], right[..., :k], left.new_ones(())) for k in ranks]))
 
 
 def functional_rank(
@@ -91,13 +92,13 @@ def functional_rank(
     Raises ValueError for ranks that are not as many as losses, do not start at 0 or do not rise.
     """
     if isinstance(loss, xr.DataArray):
-        return _along("rank", functional_rank, loss, threshold=threshold, first=first)
+        return _along("rank", functional_rank, loss, ranks, threshold=threshold, first=first)
     loss = edge.tensor("loss", loss, widen=True)
     ranks = range(len(loss)) if ranks is None else [edge.number("rank", rank, 0, whole=True) for rank in ranks]
     edge.number(f"number of ranks for {len(loss)} losses", len(ranks), len(loss), len(loss))
     if ranks[0] != 0 or any(later <= rank for rank, later in pairwise(ranks)):
         raise ValueError(f"ranks are {list(ranks)}, but must start at 0, whose loss is the reference, and rise")
-    return smallest_rank(loss < threshold * loss[0], ranks, first=first)
+    return smallest_rank(loss < edge.number("threshold", threshold, above=0) * loss[0], ranks, first=first)
 
 
 def smallest_rank(
@@ -109,15 +110,15 @@ def smallest_rank(
     first: instead the first rank for which it holds
     """
     if isinstance(good, xr.DataArray):
-        return _along(dim, smallest_rank, good, first=first)
+        return _along(dim, smallest_rank, good, ranks, first=first)
     good = edge.plain(good).bool()
     seen = good if first else good.flip(0).cummin(0).values.flip(0)
     labels = torch.tensor([*map(float, ranks)], dtype=torch.float64, device=good.device)  # a copy: may be read-only
     return torch.where(seen.any(0), labels[seen.to(torch.uint8).argmax(0)], torch.nan)
 
 
-def _along(dim: str, function: Callable, of: xr.DataArray, **how) -> xr.DataArray:
-    labels = of[dim].values
+def _along(dim: str, function: Callable, of: xr.DataArray, ranks: Sequence[int] | None, **how) -> xr.DataArray:
+    labels = of[edge.one_of("dimension", dim, of.dims)].values if ranks is None else ranks
     return xr.apply_ufunc(lambda x: function(np.moveaxis(x, -1, 0), labels, **how).numpy(), of, input_core_dims=[[dim]])
 
 
@@ -125,6 +126,5 @@ def shuffle(matrix: Tensor, generator: torch.Generator) -> Tensor:
     """The entries of each matrix (..., N, M) in random order, so that their distribution stays and structure goes."""
     matrix = edge.tensor("matrix", matrix, "...", "N", "M", widen=True)
     flat = matrix.flatten(-2)
-    kind = {"generator": generator, "device": generator.device, "dtype": torch.float32}
-    order = torch.rand(flat.shape, **kind).argsort(-1).to(flat.device)
-    return flat.gather(-1, order).view(matrix.shape)
+    order = torch.rand(flat.shape, generator=generator, device=generator.device, dtype=torch.float32).argsort(-1)
+    return flat.gather(-1, order.to(flat.device)).view(matrix.shape)

@@ -4,7 +4,7 @@ W is (N, N), states x are (K, N), rates r = tanh(x).  Functions take states; wit
 rates already: of `torch.nn.RNN`, which calls them its state, or of another nonlinearity.  Effects are |(W - W') r|: the
 change of the recurrent drive at a state when a direction is removed, the published one-step distance without its common
 factor dt / tau.  Columns of a (N, n) matrix of directions are unit vectors, most important first.  Everything is
-computed in float64, without gradient; arrays and half precision are taken too.  All raise ValueError for a W that is
+computed in float64; arrays and half precision are taken too.  All raise ValueError for a W that is
 not square, or states not as wide.
 """
 
@@ -34,8 +34,8 @@ def remove(W: Tensor, directions: Tensor, rows: bool = False) -> Tensor:
 def keep(W: Tensor, directions: Tensor, rows: bool = False) -> Tensor:
     """What orthonormal directions (N, k) hold of W: Q Q^T W, or for rows W Q Q^T."""
     W = edge.tensor("W", W, "N", "N", widen=True)
-    Q = edge.tensor("directions", directions, widen=True).to(W.dtype)
-    return (W @ Q) @ Q.mT if rows else Q @ (Q.mT @ W)
+    Q = edge.tensor("directions", directions, widen=True).double()
+    return ((W.double() @ Q) @ Q.mT if rows else Q @ (Q.mT @ W.double())).to(W)
 
 
 def local_columns(W: Tensor, states: Tensor, *, rates: bool = False) -> tuple[Tensor, Tensor]:
@@ -96,7 +96,9 @@ def _strongest(M: Tensor, free: Tensor, r: Tensor) -> Tensor:
 
 def pooled(directions: Tensor, effects: Tensor) -> tuple[Tensor, Tensor]:
     """Global dimensions (N, N) and singular values (N,) of local ones (..., N), each weighted by its effect (...)."""
-    weighted = (edge.plain(directions) * edge.plain(effects)[..., None]).reshape(-1, directions.shape[-1])
+    directions, effects = (edge.tensor("local dimensions", x, widen=True).detach() for x in (directions, effects))
+    edge.one_of("shape of effects", effects.shape, (directions.shape[:-1],))
+    weighted = (directions * effects[..., None]).reshape(-1, directions.shape[-1]).double()
     U, s, _ = torch.linalg.svd(weighted.mT)
     return U, torch.nn.functional.pad(s, (0, len(U) - len(s)))
 
@@ -144,6 +146,7 @@ def state_distance(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h
 
     Without noise; both run side by side, so that no trajectory is kept.  The rest is of one network (axis of length 1).
     """
-    run = rnn.steps(torch.cat([weights.W, W.to(weights.W.dtype)]), weights.M, inputs, h0, None, dt, torch.tanh)
+    W, dt = torch.cat([weights.W, W.to(weights.W)]), edge.euler_step(dt)
+    run = rnn.steps(W, weights.M, inputs, h0, None, dt, torch.tanh)
     next(run)
     return sum(torch.stack([(x[1:] - x[:1]).norm(dim=-1).mean(-1) for x in both]) for both in run) / len(inputs)

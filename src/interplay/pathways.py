@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from . import edge
-from .rnn import PHI, SLOPE, diverged
+from .rnn import PHI, SLOPE
 
 Pathway = list[Tensor]
 CLOSED = 1e-9  # directions shorter than this, of unit vectors, add nothing to a subspace
@@ -52,8 +52,9 @@ def modes(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
 
 def in_modes(maps: Tensor) -> Tensor:
     """K = U^T Omega V of effective maps (..., 15, 8): (..., 8, 8), one row and column a mode."""
-    U, _, V = (part.to(edge.plain(maps)) for part in modes())
-    return U.mT @ edge.plain(maps) @ V
+    maps = edge.tensor("maps", maps, "...", "attribute", "item", widen=True, attribute=15, item=8)
+    U, _, V = (part.to(maps.device) for part in modes())
+    return (U.mT @ maps.double() @ V).to(maps)
 
 
 def initialise(
@@ -64,8 +65,6 @@ def initialise(
     scale: float = 0.1,
     earlier: Sequence[int] = (),
     orthogonal: bool = False,
-    n_in: int = 8,
-    n_out: int = 15,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> list[Pathway]:
@@ -83,7 +82,7 @@ def initialise(
     edge.number("number of seeds", len(seeds), 1)
 
     def draw(depth, stream):
-        widths, drawn = [n_in, *[width] * (depth - 1), n_out], []
+        widths, drawn = [8, *[width] * (depth - 1), 15], []
         for out, into in zip(widths[1:], widths[:-1], strict=True):
             kind = {"generator": stream, "dtype": torch.float32, "device": "cpu"}
             torch.rand(out, into, **kind)  # the default weights that the published code overwrites
@@ -148,7 +147,7 @@ def train(
     edge.one_of("nonlinearity", phi, PHI)
     edge.number("number of epochs", epochs, 1, whole=True)
     edge.number("every", every, 1, whole=True)
-    edge.number("learning rate", lr, above=0)
+    lr, until = edge.number("learning rate", lr, above=0), edge.number("until", until)
     losses, maps = [], []
     for epoch in range(epochs + 1):
         a = [_activations(pathway, phi) for pathway in pathways]
@@ -167,7 +166,7 @@ def train(
                 W.baddbmm_(delta.mT, below)  # of rank 8: added to the weights, it never stands alone
                 delta = back
     loss = torch.stack(losses)
-    diverged(loss, [f"network {n}" for n in range(loss.shape[1])])
+    edge.diverged(loss, [f"network {n}" for n in range(loss.shape[1])])
     return Training(pathways, loss, torch.stack(maps))
 
 
@@ -246,7 +245,7 @@ def product(p: np.ndarray, depth: int) -> np.ndarray:
 
 def first_layer(K: np.ndarray, depth: int) -> np.ndarray:
     """The p that gives K, by Newton's method on a convex function: inverse of `product`."""
-    size = np.abs(np.asarray(K, float))
+    size = np.abs(K := edge.array(K))
     p = np.minimum(size, size ** (1 / depth)) if depth > 1 else size
     for _ in range(60):
         slope = (p**2 + 1) ** ((depth - 3) / 2) * (depth * p**2 + 1)
@@ -261,7 +260,7 @@ def flow(p: np.ndarray, S: float, depth: int) -> np.ndarray:
 
 def orbit(p: np.ndarray, S: float, depth: int, step: float, steps: int) -> np.ndarray:
     """Euler steps of `flow` from p (pathway, ...): K (step, pathway, ...), that of the start first."""
-    course = [p]
+    course = [edge.array(p)]
     for _ in range(steps):
         course.append(course[-1] + step * flow(course[-1], S, depth))
     return product(np.array(course), depth)
@@ -269,13 +268,14 @@ def orbit(p: np.ndarray, S: float, depth: int, step: float, steps: int) -> np.nd
 
 def published(K0: np.ndarray, depth: int, epochs: int, scale: float = 0.1, lr: float = 0.01) -> np.ndarray:
     """Course of the target's modes by the published equation from K0 (pathway, mode): K (epoch, pathway, mode)."""
-    unit, s = scale ** (depth / 2), modes()[1].numpy()
-    return unit * orbit(first_layer(K0 / unit, depth), s / unit, depth, 2 * lr * scale ** (depth - 1), epochs)
+    scale, s, K0 = float(scale), modes()[1].numpy(), edge.array(K0)
+    unit, tau = scale ** (depth / 2), 2 * float(lr) * scale ** (depth - 1)
+    return unit * orbit(first_layer(K0 / unit, depth), s / unit, depth, tau, epochs)
 
 
 def flow_of_product(K: np.ndarray, S: float, depth: int) -> np.ndarray:
     """dK/dt of one mode in every pathway (pathway, ...), by the chain rule from `flow`."""
-    p = first_layer(K, depth)
+    p = first_layer(K := edge.array(K), depth)
     return (p**2 + 1) ** (depth - 2) * (depth * p**2 + 1) * (S - K.sum(0))
 
 
@@ -284,11 +284,11 @@ def orbit_constant(p: np.ndarray, depth: int) -> np.ndarray:
 
     Bounded for depth 3 and more: the winner grows without end while the loser stops.
     """
-    p = np.asarray(p, float)
+    p = edge.array(p)
     return p * scipy.special.hyp2f1(0.5, (depth - 1) / 2, 1.5, -(p**2))
 
 
 def cosine(maps: Tensor) -> Tensor:
     """Cosine between the maps of the first two pathways, <A, B> / |A| |B|: (...) from (..., pathway, out, in)."""
-    a, b = edge.plain(maps)[..., :2, :, :].flatten(-2).unbind(-2)
+    a, b = edge.tensor("maps", maps, widen=True)[..., :2, :, :].flatten(-2).unbind(-2)
     return torch.nn.functional.cosine_similarity(a, b, dim=-1)

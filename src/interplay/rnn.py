@@ -6,10 +6,10 @@ Tensors of time loops are (time, network, trial, channel); all networks of an en
 """
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from . import edge
 
 Nonlinearity = str | Callable[[Tensor], Tensor]
-PHI = {"tanh": torch.tanh, "linear": torch.clone, "relu": torch.relu}
+PHI = MappingProxyType({"tanh": torch.tanh, "linear": torch.clone, "relu": torch.relu})  # another is given as it is
 SLOPE = {"tanh": lambda rate: 1 - rate**2, "linear": torch.ones_like, "relu": torch.sign}  # phi'(h), of phi(h)
 AXES = {
     "W": "network N N", "M": "network N n_in", "v": "network N n_out", "inputs": "time network trial n_in",
@@ -57,22 +57,20 @@ def device(name: str | torch.device = "auto") -> torch.device:
     return torch.device(there[min(2, len(there) - 1)] if name == "auto" else name)
 
 
-def initialise(
-    g: float | Sequence[float], N: int, n_in: int, n_out: int, seeds: Sequence[np.random.SeedSequence], **kind
-) -> Weights:
+def initialise(g: float | Sequence[float], N: int, n_in: int, n_out: int, seeds: Sequence, **kind) -> Weights:
     """Random networks: W ~ N(0, g^2/N), columns of M of norm sqrt(N), of v of norm 1/sqrt(N) (Schuessler et al. 2020).
 
     g    : initial coupling of each network (one number: of one), dimensionless, >= 0
-    seeds: one a network; drawn by numpy's frozen `RandomState`, whose stream is guaranteed (NEP 19)
+    seeds: one a network, of `seeds.seed` or a number; drawn by numpy's frozen `RandomState`, guaranteed (NEP 19)
     kind : dtype and device of the tensors
     Raises ValueError for a negative or non-finite g, N < 1, or numbers of g and seeds that differ.
     """
     g, seeds = [edge.number("initial coupling g", x, 0) for x in edge.several(g)], edge.several(seeds)
-    edge.number("number of units N", N, 1, whole=True)
+    N = edge.number("number of units N", N, 1, whole=True)
     edge.number(f"number of seeds for {len(g)} values of g", len(seeds), len(g), len(g))
     drawn = []
     for coupling, seed in zip(g, seeds, strict=True):
-        rng = np.random.RandomState(np.random.MT19937(seed))
+        rng = np.random.RandomState(np.random.MT19937(seed.item() if hasattr(seed, "item") else seed))
         W = coupling / np.sqrt(N) * rng.standard_normal((N, N))
         M, v = rng.standard_normal((N, n_in)), rng.standard_normal((N, n_out))
         drawn.append((W, M * np.sqrt(N) / np.linalg.norm(M, axis=0), v / np.sqrt(N) / np.linalg.norm(v, axis=0)))
@@ -196,8 +194,11 @@ def simulate(
 def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Loss of each network, 1/2 sum mask (target - z)^2 / sum mask, over time, trial and channel: (network,).
 
-    Raises ValueError if the mask of a network is all zero.
+    Raises ValueError for shapes that do not fit, or if the mask of a network is all zero.
     """
+    given, axes = {"outputs": z, "targets": targets, "mask": mask}, ("time", "network", "trial", "n_out")
+    sizes = {axes[i]: z.shape[i] for i in (0, 2, 3)} if z.ndim == 4 else {}
+    z, targets, mask = (edge.tensor(name, x, *axes, widen=True, **sizes) for name, x in given.items())
     weight = mask.sum((0, 2, 3))
     if (weight == 0).any():
         raise ValueError(f"mask of network {int((weight == 0).nonzero()[0])} is all zero: no time step would be scored")
@@ -206,17 +207,20 @@ def loss(z: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 def _prepared(weights, lr, epochs, optimiser, trained, names, mask) -> tuple:
     """What `train` moves, one parameter a network and weight: each has its own rate, and can be stopped alone."""
-    networks = len(weights.W)
+    networks, given = len(weights[0]), zip("WMv", weights, strict=True)
+    weights = Weights(*(edge.tensor(x, w, *AXES[x].split(), network=networks).detach() for x, w in given))
     names = edge.several([f"network {n}" for n in range(networks)] if names is None else names)
-    rates = [edge.number("learning rate", rate, above=0) for rate in ([lr] * networks if np.ndim(lr) == 0 else lr)]
+    rates = [edge.number("learning rate", rate, above=0) for rate in edge.several(lr)]
+    rates *= networks if len(rates) == 1 else 1
     edge.number("number of epochs", epochs, 1, whole=True)
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "momentum": partial(torch.optim.SGD, momentum=0.9)}
     for letter in trained or " ":
         edge.one_of("weights to train", letter, "WMv")
     for what, given in (("learning rates", rates), ("names", names)):
         edge.number(f"number of {what} for {networks} networks", len(given), networks, networks)
-    weights = Weights(*(edge.tensor(name, w).detach() for name, w in zip("WMv", weights, strict=True)))
     exists = torch.ones_like(weights.W[0]) if mask is None else edge.plain(mask).to(weights.W)
+    edge.shape("mask", exists, *["network"] * (exists.ndim == 3), "N", "N", network=networks, N=weights.W.shape[-1])
+    edge.number("number of entries of mask beside 0 and 1", ((exists != 0) & (exists != 1)).sum(), 0, 0)
     copies = [[w.clone(memory_format=torch.contiguous_format) for w in one] for one in zip(*weights, strict=True)]
     leaves = [[w.requires_grad_(name in trained) for name, w in zip("WMv", one, strict=True)] for one in copies]
     groups = [{"params": [w for w in one if w.requires_grad], "lr": rate} for one, rate in zip(leaves, rates)]
@@ -237,15 +241,6 @@ def _updated(step: torch.optim.Optimizer, leaves: list[list[Tensor]], losses: Te
 def _whole(leaves: list[list[Tensor]], exists: Tensor) -> Weights:
     W, M, v = map(torch.stack, zip(*leaves, strict=True))
     return Weights(W * exists, M, v)
-
-
-def diverged(history: Tensor, names: Sequence[str]) -> dict[str, int]:
-    """The first epoch of every network whose loss (epoch, network) was not finite, said in a warning."""
-    gone = ~history.isfinite()
-    when = {names[n]: int(gone[:, n].int().argmax()) for n in gone.any(0).nonzero()[:, 0].tolist()}
-    if when:
-        warnings.warn("diverged: " + "; ".join(f"{name} at epoch {k}" for name, k in when.items()), stacklevel=3)
-    return when
 
 
 @torch.inference_mode(False)
@@ -290,6 +285,7 @@ def train(
             kept[epoch] = whole.W.detach().cpu()
         inputs, targets, scored = map(edge.plain, trials(epoch))
         losses = objective(outputs(whole, inputs, dt=dt, nonlinearity=nonlinearity, h0=h0), targets, scored)
+        edge.shape("losses of the objective", losses, "network", network=len(leaves))
         if callback:
             callback(epoch, Weights(*(w.detach() for w in whole)), losses.detach())
         course.append(_updated(step, leaves, losses))
@@ -297,4 +293,4 @@ def train(
     if epochs in snapshots:
         kept[epochs] = final.W.cpu()
     history, norms = (torch.stack(part).cpu() for part in zip(*course, strict=True))
-    return Training(final, history, norms, kept, diverged(history, names))
+    return Training(final, history, norms, kept, edge.diverged(history, names))

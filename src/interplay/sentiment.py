@@ -41,9 +41,9 @@ class Reader(nn.Module):
         super().__init__()
         edge.one_of("cell", cell, CELLS)
         self.embedding = nn.Embedding.from_pretrained(vectors)
-        self.cell = getattr(nn, cell)(vectors.shape[1], hidden, num_layers=2, dropout=dropout)
+        self.cell = getattr(nn, cell)(vectors.shape[1], hidden, num_layers=2, dropout=dropout, dtype=torch.float32)
         self.dropout = nn.Dropout(dropout)
-        self.readout = nn.Linear(hidden, 1)
+        self.readout = nn.Linear(hidden, 1, dtype=torch.float32)
 
     def states(self, words: Tensor) -> Tensor:
         """State of layer 2 after every word (time, trial, unit)."""
@@ -142,7 +142,7 @@ def against_rank(
     cut = {name: factors((after[name] - start[name]).double().view(-1, rows, hidden), hidden) for name in TRUNCATED}
     found = []
     try:
-        for rank in ranks:
+        for rank in [edge.number("rank", rank, 0, hidden, whole=True) for rank in edge.several(ranks)]:
             for name, (left, right) in cut.items():
                 put(reader, {name: start[name] + (left[..., :rank] @ right[..., :rank].mT).flatten(0, 1).float()})
             found.append(measure())

@@ -33,7 +33,6 @@ class Network(NamedTuple):
 def unit_of(task: str, g: float, sample: int, at: str) -> tuple[str, dict]:
     """Experiment ("own": of a reader's task) and unit that hold a network; ValueError says which networks there are."""
     if task in tasks.TASKS and task not in tasks.BOOK:
-        g, sample = edge.number("g", g, 0), edge.number("sample", sample, 0, whole=True)
         return "own", training.networks(lambda scale: [training.settings(scale, task, (g,), sample)]).units(at)[0]
     units = [(name, unit) for name in EXPERIMENTS for unit in experiments.experiment(name).units(at)]
     for name, unit in units:
@@ -61,6 +60,7 @@ def load(
     trained, or if W0 does not come out of its seed as it did.
     """
     at = experiments.scale(at)
+    g, sample = edge.number("g", g, 0), edge.number("sample", sample, 0, whole=True)
     name, unit = unit_of(task, g, sample, at)
     path = experiments.path(name, unit, at)
     if not (at != "paper" if train is None else train):
@@ -71,12 +71,10 @@ def load(
     data = data.sel(task=task, sample=sample).isel(N=0).sel(g=g, method="nearest")
     before = training.initial(unit | {"g": [float(data.g)]}, torch.device("cpu"))
     if (found := fingerprint(before.W)) != (wanted := str(data.W0_digest.values)):
-        raise archive.ArchiveError(
-            f"W0 of {task}, g = {g}, sample {sample} has digest {found}, not {wanted}: numpy changed"
-        )
+        raise archive.ArchiveError(f"W0 of {task}, g = {g}, sample {sample} is {found}, not {wanted}: numpy changed")
     kept = (data[part] for part in ("left", "right", "input_change", "readout_change"))
     left, right, dM, dv = (torch.from_numpy(part.dropna(part.dims[-1]).values.astype(np.float32)) for part in kept)
-    change = lowrank.unpack(left, right, torch.tensor(float(data.factor_scale)))
+    change = lowrank.unpack(left, right, torch.tensor(float(data.factor_scale), dtype=torch.float32, device="cpu"))
     after = Weights(before.W + change, before.M + dM, before.v + dv)
     before, after = (Weights(*(w.to(device) for w in weights)) for weights in (before, after))
     return Network(before, after, float(data.loss_test))

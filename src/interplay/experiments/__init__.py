@@ -196,9 +196,7 @@ def work(units: list[dict]) -> list[float]:
     """About how much each unit costs beside the others of its experiment: by sizes, and how many networks share it."""
     sizes = [name for name in COST if all(isinstance(unit.get(name), int) for unit in units)]
     lists = [name for name in ("g", "seeds") if all(isinstance(unit.get(name), list) for unit in units)]
-    return [
-        math.prod([one[name] ** COST[name] for name in sizes] + [len(one[name]) for name in lists]) for one in units
-    ]
+    return [math.prod([one[key] ** COST[key] for key in sizes] + [len(one[key]) for key in lists]) for one in units]
 
 
 def status(name: str, at: str) -> tuple[int, int, float, list[str]]:

@@ -59,7 +59,7 @@ def initial(unit: dict, device: torch.device) -> tuple[rnn.Weights, torch.Tensor
     seeds = [seed("operative", unit["task"], N, sample) for sample in unit["samples"]]
     W, M, v = rnn.initialise([1.0] * len(seeds), N, task.n_in, task.n_out, seeds, device=device)
     M, v = M * W.new_tensor(N) ** -0.5 * math.sqrt(N / task.n_in), v * W.new_tensor(N) ** 0.5 * unit["readout"]
-    return rnn.Weights(W, M, v), torch.zeros(len(seeds), starts(task), N, device=device)
+    return rnn.Weights(W, M, v), torch.zeros(len(seeds), starts(task), N, dtype=W.dtype, device=device)
 
 
 def starts(task: tasks.Task) -> int:

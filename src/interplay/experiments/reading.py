@@ -81,7 +81,7 @@ def numbered(data: xr.Dataset, sentences: list[list[str]]) -> list[torch.Tensor]
     Raises ValueError for a text that is not cut into tokens, or has none.
     """
     for sentence in sentences:
-        if isinstance(sentence, str) or not sentence:
+        if isinstance(sentence, str) or not len(sentence) or not all(isinstance(word, str) for word in sentence):
             raise ValueError(f"a sentence is {sentence!r}, but must be a list of tokens, as corpus.tokenise gives")
     place = {word: i for i, word in enumerate(data.word.values.tolist())}
     return [torch.tensor([place.get(word, 0) for word in sentence]) for sentence in sentences]
@@ -134,9 +134,7 @@ def restore(unit: dict, device: torch.device | str = "cpu") -> tuple[sentiment.R
             f"kept now ({read.corpus.values}, {read.vectors.values}): move its results away"
         )
     if (found := fingerprint(*before.values())) != (wanted := str(data.before_digest.values)):
-        raise archive.ArchiveError(
-            f"initial weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed"
-        )
+        raise archive.ArchiveError(f"first weights of {unit['unit']} have digest {found}, not {wanted}: numpy changed")
     stored = {name: data[f"d{name}"].values * float(data[f"step_{name}"]) for name in sentiment.MATRICES}
     stored |= dict(zip(data.bias.values.tolist(), data.biases.values))
     stored |= {f"readout.{name}": data[f"readout_{name}"].values[None] for name in ("weight", "bias")}

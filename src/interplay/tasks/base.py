@@ -82,7 +82,7 @@ class Task:
         generators = edge.several(generators)
         if not generators or not all(isinstance(each, torch.Generator) for each in generators):
             raise ValueError(f"generators is {generators!r}, but must hold one torch.Generator a network, at least one")
-        drawn = self.draw(self._uniform(n_trials, generators).to(device), generators, dtype)
+        drawn = Trials(*self.draw(self._uniform(n_trials, generators).to(device), generators, dtype))
         sizes = {"time": self.n_steps, "network": len(generators), "trial": n_trials}
         for what, part, channels in zip(Trials._fields, drawn, (self.n_in, self.n_out, self.n_out), strict=True):
             edge.shape(f"{what} of {self.name}", part, *sizes, "channel", **sizes, channel=channels)

@@ -558,3 +558,33 @@ def test_index_lists_what_is_kept_with_its_measures(there, monkeypatch):
     monkeypatch.setattr(experiments, "load", lambda *_, **__: data.assign(loss_at_rank=curve))
     table = zoo.index("smoke")
     assert (table["rank"] == 5).all() and (table.rank_first == 2).all() and len(table) == 10
+
+
+def test_what_is_measured_of_a_network_is_what_numpy_finds():
+    task, N = tasks.get("romo")(), 12
+    before = rnn.initialise([0.9], N, task.n_in, task.n_out, [1])
+    after, shuffled = rnn.initialise([1.2], N, task.n_in, task.n_out, [2]), rnn.initialise([0.8], N, 1, 1, [3]).W[0]
+    trials = task.trials(4, [generator("measured")])
+    unit = {"ranks": N + 1, "nonlinearity": "tanh", "keep": False}
+    found = {name: np.array(x) for name, (_, x) in
+             training.measure(unit, before, after, shuffled, trials, task.dt).items()}  # fmt: skip
+    W0, W, other, M, v = (np.array(w, float) for w in (before.W[0], after.W[0], shuffled, after.M[0], after.v[0]))
+    inputs, targets, mask = (np.array(part[:, 0], float) for part in trials)
+
+    def loss(W):
+        h, z = np.zeros((4, N)), []
+        for u in inputs:
+            h = h + task.dt * (-h + np.tanh(h) @ W.T + u @ M.T)
+            z.append(np.tanh(h) @ v)
+        return 0.5 * (mask * (targets - z) ** 2).sum() / mask.sum()
+
+    U, s, Vh = np.linalg.svd(W - W0)
+    assert found["loss_test"] == pytest.approx(loss(W), rel=1e-4)
+    at_rank = [loss(W0 + (U[:, :k] * s[:k]) @ Vh[:k]) for k in range(N + 1)]
+    assert found["loss_at_rank"] == pytest.approx(np.array(at_rank), rel=1e-3)
+    assert found["loss_shuffled"] == pytest.approx(loss(other + W - W0), rel=1e-4)
+    for name, matrix in (("change", W - W0), ("after", W)):
+        assert found[f"values_{name}"] == pytest.approx(np.linalg.svd(matrix, compute_uv=False), rel=1e-3, abs=1e-5)
+        values = found[f"eigenvalues_{name}"] @ [1, 1j]  # each near one of the matrix, and as many, largest first
+        gaps = np.abs(values[:, None] - np.linalg.eigvals(matrix))
+        assert gaps.min(0).max() < 1e-4 and gaps.min(1).max() < 1e-4 and (np.diff(np.abs(values)) < 1e-5).all()

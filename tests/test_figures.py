@@ -4,11 +4,12 @@ import re
 from itertools import product
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import vl_convert
 
-from interplay import figures
+from interplay import figures, tasks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -105,3 +106,39 @@ def test_pictures_take_the_ink_of_the_page_and_as_many_columns_as_fit():
     assert compiled["signals"][-1] == signal and compiled["description"] == "said in words"
     inks = set(re.findall(r'(?:fill|stroke|color)="([^"]+)"', vl_convert.vega_to_svg(compiled)))
     assert inks <= {"currentColor", "#0072B2", "none", "transparent"}, inks
+
+
+def test_a_line_is_the_mean_of_samples_and_its_band_their_range():
+    figure, ax = plt.subplots()
+    figures.band(ax, np.arange(3), np.array([[1, 2, np.nan], [3, 6, 4], [2, 4, 5]]))
+    assert ax.lines[0].get_ydata().tolist() == [2, 4, 4.5]
+    corners = ax.collections[0].get_paths()[0].vertices
+    ends = [sorted({y for x, y in corners if x == at}) for at in range(3)]
+    assert ends == [[1, 3], [2, 6], [4, 5]]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("name", ["flip-flop", "mante", "romo"])
+def test_a_trial_is_drawn_at_the_steps_at_which_it_is(name):
+    task = tasks.get(name)()
+    trials = task.test_trial()
+    inputs, targets, mask = (part[:, 0, 0].numpy() for part in trials)
+    figure, axes = plt.subplots(2)
+    figures.trial(axes, trials, trials.targets + 0.25, task=task)
+    steps = [[patch.get_data() for patch in ax.patches] for ax in axes]
+    edges, baselines = task.dt * np.arange(len(mask) + 1), [[-base for base in ax.get_yticks()] for ax in axes]
+    for channel, (values, at, _) in enumerate(steps[0]):
+        np.testing.assert_allclose(values + baselines[0][channel], inputs[:, channel], atol=1e-6)
+        np.testing.assert_allclose(at, edges)
+    *scored, shade = steps[1]
+    for channel, (values, at, _) in enumerate(scored):
+        wanted = np.where(mask[:, channel] > 0, targets[:, channel], np.nan)
+        np.testing.assert_allclose(values + baselines[1][channel], wanted, atol=1e-6)
+        np.testing.assert_allclose(at, edges)
+    assert shade[0].tolist() == (mask[:, 0] == 0).tolist() and np.allclose(shade[1], edges)
+    curves = [line for line in axes[1].lines if len(line.get_xdata()) == len(mask)]
+    for channel, line in enumerate(curves):  # an output is that after a step
+        np.testing.assert_allclose(line.get_xdata(), edges[1:])
+        np.testing.assert_allclose(line.get_ydata() + baselines[1][channel], targets[:, channel] + 0.25, atol=1e-6)
+    assert len(curves) == targets.shape[1]
+    plt.close(figure)

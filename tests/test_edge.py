@@ -507,6 +507,7 @@ def test_what_is_kept_is_read_whatever_the_default_dtype_and_mode(call, own_resu
 
 def test_autocast_of_the_caller_takes_no_precision_from_an_analysis():
     W, X, Q = *W0, torch.linalg.qr(M0[0])[0]
+    two, one = pathways.initialise((2, 2), 5, [1]), rnn.Weights(W0[:1], M0[:1], V0[:1])
     calls = [
         lambda: lowrank.truncate(W, 3),
         lambda: lowrank.unpack(*lowrank.pack(W, 3)),
@@ -514,6 +515,9 @@ def test_autocast_of_the_caller_takes_no_precision_from_an_analysis():
         lambda: operative.reduced(W, Q, [1, 2]),
         lambda: operative.remove(W, Q, rows=True),
         lambda: pathways.in_modes(torch.cat([W, W])[:15, :8]),
+        lambda: pathways.two_layers(two, 3)[0],
+        lambda: pathways.invariants(two[0])[0],
+        lambda: operative.state_distance(W[None] / 2, one, PROBLEM[0][:, :1], 0.5, torch.zeros(1, 4, N)),
     ]
     for call in calls:
         plain = call()
@@ -629,9 +633,17 @@ def test_numbers_of_networks_that_are_kept_or_drawn_may_be_tensors(number, own_r
         assert zoo.load("romo", 0.9, number(0), "paper").loss == zoo.load("romo", 0.9, 0, "paper").loss
 
 
-def test_whole_numbers_are_mapped_to_modes_as_floats():
+def test_whole_numbers_and_arrays_among_pathways_are_taken_as_floats():
     maps = torch.randint(-3, 3, (2, 15, 8), generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(pathways.in_modes(maps), pathways.in_modes(maps.float()))
+    calls = [
+        pathways.in_modes,
+        lambda maps: pathways.two_layers([[maps[:1, :4], maps[:1, :, :4]]], 3, 1e-4)[0],
+        lambda maps: pathways.invariants([maps[:1, :4], maps[:1, :, :4]])[0],
+        lambda maps: pathways.chain(maps[:, :2], 3)[0][-1],
+    ]
+    for call in calls:
+        for other in (maps, maps.numpy(), maps.bfloat16()):
+            torch.testing.assert_close(call(other), call(maps.float()))
 
 
 @pytest.mark.parametrize(

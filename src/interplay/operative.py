@@ -141,12 +141,15 @@ def reduced(W: Tensor, directions: Tensor, ranks: list[int], rows: bool = False)
 
 
 @torch.no_grad()
+@edge.whole_precision()
 def state_distance(W: Tensor, weights: rnn.Weights, inputs: Tensor, dt: float, h0: Tensor) -> Tensor:
     """Mean Euclidean distance of states, and of rates, of each replaced W (k, N, N) from the full network's: (2, k).
 
     Without noise; both run side by side, so that no trajectory is kept.  The rest is of one network (axis of length 1).
     """
-    W, dt = torch.cat([weights.W, W.to(weights.W)]), edge.euler_step(dt)
+    weights = rnn.Weights(*(edge.tensor(name, w) for name, w in zip("WMv", weights, strict=True)))
+    W, inputs, h0 = (edge.plain(x).to(weights.W) for x in (W, inputs, h0))
+    W, dt = torch.cat([weights.W, W]), edge.euler_step(dt)
     run = rnn.steps(W, weights.M, inputs, h0, None, dt, torch.tanh)
     next(run)
     return sum(torch.stack([(x[1:] - x[:1]).norm(dim=-1).mean(-1) for x in both]) for both in run) / len(inputs)

@@ -170,9 +170,11 @@ def train(
     return Training(pathways, loss, torch.stack(maps))
 
 
+@edge.whole_precision()
 def invariants(pathway: Pathway) -> list[Tensor]:
     """C_l = W_{l+1}^T W_{l+1} - W_l W_l^T of neighbouring layers, constant under gradient flow: (network, n, n)."""
-    return [above.mT @ above - below @ below.mT for below, above in pairwise(pathway)]
+    layers = [edge.tensor("weights", W, widen=True) for W in pathway]
+    return [above.mT @ above - below @ below.mT for below, above in pairwise(layers)]
 
 
 def _join(*parts: np.ndarray) -> np.ndarray:
@@ -211,7 +213,7 @@ def chain(K0: Tensor, depth: int, scale: float = 0.1) -> list[Pathway]:
     Every layer starts at sqrt(scale) times the identity between two hidden units a mode; the last one also holds what
     makes the product K0.  So each layer grows, of which the published equation counts one.
     """
-    (networks, _, count), root = (K0 := edge.plain(K0)).shape, math.sqrt(scale)
+    (networks, _, count), root = (K0 := edge.tensor("K0", K0, widen=True)).shape, math.sqrt(scale)
     eye = (root * torch.eye(2 * count, dtype=K0.dtype, device=K0.device)).expand(networks, -1, -1)
     held = torch.diag_embed(K0 / root ** (depth - 1)).unbind(1)
     lasts = [torch.cat([one, eye[:, :count, :count]], -1) for one in held]
@@ -224,11 +226,13 @@ def alone(K0: Tensor, depth: int, epochs: int, scale: float = 0.1, lr: float = 0
     return train(chain(K0, depth, scale), target, lr=lr, epochs=epochs).maps.diagonal(dim1=-2, dim2=-1)
 
 
+@edge.whole_precision()
 def two_layers(pathways: list[Pathway], epochs: int, lr: float = 0.01) -> tuple[Tensor, Tensor]:
     """Course of the modes at depth 2, what couples them left out: K (epoch, network, pathway, mode), and final shares.
 
     What a mode reaches in the hidden layer, x = W_1 v and y = W_2^T u, obeys x' = E y and y' = E x with one E.
     """
+    pathways = [[edge.tensor("weights", W, widen=True) for W in one] for one in pathways]
     U, s, V = (part.to(pathways[0][0]) for part in modes())
     x, y = (torch.stack(one, 1) for one in zip(*((first @ V, last.mT @ U) for first, last in pathways), strict=True))
     grow, decay, tau, course = (x + y).square().sum(2), (x - y).square().sum(2), torch.zeros_like(s), []

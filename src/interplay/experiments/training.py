@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import product
-from operator import itemgetter
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ def settings(
 ) -> dict:
     """Settings of one unit: networks of one task and sample at several g.
 
-    They are kept if they have the scale's N and the published rate, not times a factor, and not for W and readout.
+    Kept are those of the scale's N and the published rate, of the first five samples, with all or W alone trained.
     """
     size = TABLE["scales"][scale] | ({"N": N} if N else {})
     own = {} if task in tasks.BOOK else {"task_code": tasks.get(task).code()}
@@ -33,7 +32,7 @@ def settings(
         "g": [round(float(x), 9) for x in g],  # 0.3 and 0.1 + 0.2 are one network
         "sample": sample,
         "trained": trained,
-        "keep": not N and factor == 1 and trained != "Wv",
+        "keep": not N and factor == 1 and trained != "Wv" and sample < 5,
         "epochs": size["epochs"].get(task, size["epochs"]["flip-flop"]),  # a reader's own task: as many as flip-flop
         "lr": factor * (0.05 / size["N"]),
     }  # fmt: skip
@@ -41,7 +40,7 @@ def settings(
 
 def grid(scale: str, name: str) -> list[dict]:
     """Settings of every unit of an experiment, sample by sample."""
-    return sorted((settings(scale, **one) for one in every(TABLE["units"][name][scale])), key=itemgetter("sample"))
+    return sorted((settings(scale, **one) for one in every(TABLE["units"][name][scale])), key=lambda one: one["sample"])
 
 
 def initial(unit: dict, device: torch.device) -> rnn.Weights:
@@ -54,8 +53,7 @@ def initial(unit: dict, device: torch.device) -> rnn.Weights:
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
     task = tasks.get(unit["task"])(**unit["task_fields"])
-    even = np.geomspace(1, unit["epochs"], unit["snapshots"] - 1).round().astype(int)
-    epochs = [0, *np.unique(even).tolist()]  # epochs of snapshots: 0, then evenly in log time
+    even = np.unique(np.geomspace(1, unit["epochs"], unit["snapshots"] - 1).round().astype(int))  # in log time
 
     def draw(what, g):
         return generator(what, unit["task"], unit["N"], g, unit["sample"], device=device)
@@ -68,7 +66,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         lambda epoch: task.trials(unit["batch"], drawing, device=device),
         **{name: unit[name] for name in ("epochs", "lr", "trained", "optimiser", "nonlinearity")},
         dt=task.dt,
-        snapshots=epochs,
+        snapshots=[0, *even.tolist()],
         names=names,
     )
     parts = []
@@ -84,7 +82,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
             "gradient_norm": (("epoch",), torch.ldexp((1024 * mantissa).round() / 1024, exponent)),
             "diverged_at": ((), float(done.diverged.get(names[n], np.nan))),
             "W0_digest": ((), fingerprint(old.W)),
-            "snapshot_epoch": (("snapshot",), np.array(epochs, float)),
+            "snapshot_epoch": (("snapshot",), np.array([0, *even], float)),
             "course_values": (("snapshot", "leading"), values),
         }
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
@@ -153,5 +151,7 @@ EXPERIMENTS = {
     "recurrent-sweep": networks(partial(grid, name="recurrent-sweep")),
     "recurrent-readout": networks(partial(grid, name="recurrent-readout")),
     "rates": networks(partial(grid, name="rates"), named="{task}_rate{factor}_s{sample}"),
+    "rates-sweep": networks(partial(grid, name="rates-sweep"), named="{task}_rate{factor}_s{sample}_g{g}"),
+    "further": networks(partial(grid, name="further")),
     "sizes": networks(partial(grid, name="sizes")),
 }

@@ -19,7 +19,7 @@ def grid(scale: str) -> list[dict]:
     own, units = table("optimisers"), []
     for unit in scaled(own["optimisers"], scale):
         made = tasks.get(unit["task"])(**unit.get("task_fields", {}))
-        units.append(unit | own["recipes"][unit["recipe"]] | {"task_fields": asdict(made)})
+        units.append(own["recipes"][unit["recipe"]] | unit | {"task_fields": asdict(made)})
     return [unit | {"updates": min(unit["updates"], unit.get("most", unit["updates"]))} for unit in units]
 
 

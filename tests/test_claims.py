@@ -502,6 +502,13 @@ def test_ledger_of_the_kept_results(monkeypatch):
     assert all(row["samples"] + row["missing"] == 5 for row in of_figure_1)
 
 
+def test_modes_of_one_epoch_and_modes_never_learned_are_not_in_order(monkeypatch):
+    in_order = [24, 31, 40, 40, 54, 54, 54, 55]
+    half = [in_order, [31, *in_order[1:]], [np.nan, *in_order[1:]], in_order[::-1]]
+    monkeypatch.setattr(measures, "kept", lambda *_, **__: xr.DataArray(half, dims=("seed", "mode")))
+    assert measures.modes_out_of_order(2) == pytest.approx([0, 1 / 21, 7 / 21, 1])
+
+
 def test_every_row_links_to_a_figure_that_a_chapter_has():
     claims = ledger.read()
     assert len(claims) == len({claim["id"] for claim in claims}) > 300

@@ -123,10 +123,10 @@ def row_bounds_slack() -> float:
 
 
 def modes_out_of_order(depth: int) -> list[float]:
-    """How many pairs of modes, of all, two pathways learn against the order of their singular values; one a seed."""
+    """Share of pairs of modes not learned in the order of their singular values (a tie is not); one a seed."""
     half, s = kept("pathways-order", "half_time", depth=depth).values, pathways.modes()[1].numpy()
     larger = s[:, None] > s + 1e-9
-    return [float((one[:, None] > one)[larger].mean()) for one in half]
+    return [float((~(one[:, None] < one))[larger].mean()) for one in half]
 
 
 def share(experiment: str, modes: list[int], of: str, **labels) -> np.ndarray:

@@ -57,6 +57,11 @@ def test_all_analyses_run_on_each_of_the_authors_networks_and_give_what_numpy_gi
         _, values = operative.dimensions(W, some, "columns")
         drive = np.tanh(some) @ torch.as_tensor(W).T
         np.testing.assert_allclose(values[: len(some)], np.linalg.svd(drive, compute_uv=False)[:100], atol=1e-8)
+        local, effects = operative.local_columns(W, some)
+        size = np.linalg.norm(drive, axis=1)
+        np.testing.assert_allclose(effects, size, rtol=1e-12)
+        apart = local.numpy() - drive.numpy() / size[:, None]
+        assert (apart**2).sum(1).max() / 2 < 1e-12  # 1 - cosine
         if number <= 2:
             rows, effects = operative.local_rows(W, some[:5], 3)
             found = np.linalg.norm(rows @ torch.as_tensor(W).T, axis=-1) * np.abs(

@@ -59,8 +59,10 @@ def test_a_file_that_is_cut_or_changed_is_refused(published):
         with pytest.raises(corpus.DataError, match=r"swg_weights.h5 has the checksum sha256:\w+, not .*: it is cut or"):
             krause.authors("sine-wave", 1)
     path.unlink()
-    with pytest.raises(corpus.DataError, match="has none of krause/swg_weights.h5, swg_weights.h5"):
-        krause.authors("sine-wave", 1)
+    for make in (lambda: None, path.mkdir):  # a folder is no file of weights
+        make()
+        with pytest.raises(corpus.DataError, match="has none of krause/swg_weights.h5, swg_weights.h5"):
+            krause.authors("sine-wave", 1)
 
 
 def test_another_network_or_size_gets_one_sentence(published, tmp_path):
@@ -70,6 +72,16 @@ def test_another_network_or_size_gets_one_sentence(published, tmp_path):
     write(tmp_path / "small.h5", N=50)
     with pytest.raises(corpus.DataError, match=r"n_Wrr_n of network 1 in .*small.h5 is \(50, 50\), not \(100, 100\)"):
         krause.read(tmp_path / "small.h5", "sine-wave", 1)
+    with h5py.File(path, "a") as file:
+        for there in (weights := file["NetNr1/init"]):
+            del weights[there]
+        weights.create_group("n_Wrr_n")
+        del file["NetNr2/init/n_Wrr_n"]
+        file["NetNr2/init/n_Wrr_n"] = 3.0
+    with pytest.raises(corpus.DataError, match="has no network 1, or not all of it"):
+        krause.read(path, "sine-wave", 1)
+    with pytest.raises(corpus.DataError, match=r"n_Wrr_n of network 2 in .*swg_weights.h5 is \(\), not \(100, 100\)"):
+        krause.read(path, "sine-wave", 2)
     (tmp_path / "cut.h5").write_bytes(path.read_bytes()[:3000])
     with pytest.raises(corpus.DataError, match="cut.h5 cannot be read"):
         krause.read(tmp_path / "cut.h5", "sine-wave", 1)

@@ -65,7 +65,7 @@ def given(*names: str) -> Path | None:
     """The first of these files in the folder `INTERPLAY_DATA`, None if that is not set; DataError if it has none."""
     if not (chosen := os.environ.get("INTERPLAY_DATA")):
         return None
-    if not (found := [path for name in names if (path := Path(chosen) / name).exists()]):
+    if not (found := [path for name in names if (path := Path(chosen) / name).is_file()]):
         raise DataError(f"INTERPLAY_DATA is {chosen}, but has none of {', '.join(names)}")
     return found[0]
 

@@ -48,11 +48,11 @@ def read(path: Path, task: str, number: int) -> xr.Dataset:
         with h5py.File(path) as file:
             for stage, there in product(("init", "final"), stored):
                 name, dims, shape = stored[there]
-                values = file[f"NetNr{number}/{stage}/{there}"][:]
+                values = file[f"NetNr{number}/{stage}/{there}"][()]
                 if values.shape != shape:
                     raise DataError(f"{there} of network {number} in {path} is {values.shape}, not {shape}")
                 held[name + "0" * (stage == "init")] = (dims, values)
-    except KeyError:
+    except (KeyError, TypeError):
         raise DataError(f"{path} has no network {number}, or not all of it") from None
     except OSError as fault:
         raise DataError(f"{path} cannot be read ({fault}): get it again") from fault

@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import mathematics
 import numpy as np
 import pytest
 import yaml
+from light import used
 
 from interplay import archive, experiments
 from interplay.experiments.linear import draw, rate
@@ -80,6 +82,48 @@ def test_figures_have_numbers_and_say_how_many_samples():
     for chapter in ("training", "low-rank-changes"):
         found = captions.findall((SITE / f"book/{chapter}.html").read_text("utf-8"))
         assert found and all(re.match(r"Fig\. \d+\.\d+", number) for number in found), chapter
+
+
+def test_mathematics_is_drawn_in_the_page_and_no_page_loads_what_would_draw_it():
+    formulas = {}
+    for file in (file for file in PAGES if "book" in file.parts):
+        text = file.read_text("utf-8")
+        formulas[file.stem] = len(re.findall(r'class="(?:[^"]* )?math[ "]', text))
+        assert formulas[file.stem] == text.count('class="katex-html"') == text.count("<math "), file.stem
+        assert not re.search(r"\\\(|\\\[|katex-error", text.partition("<article")[2].partition("</article")[0]), (
+            file.stem
+        )
+        assert not [asset for asset in PAGES[file].assets if re.search(r"(katex|auto-?render).*\.js", asset)], file.stem
+    assert sum(formulas.values()) > 1000 and sum(map(bool, formulas.values())) > 20
+
+
+def test_an_equation_is_quoted_by_its_number():
+    pages = {file.name: file.read_text("utf-8") for file in PAGES if "book" in file.parts}
+    numbers = {
+        (name, place): number
+        for name, text in pages.items()
+        for place, number in re.findall(r'id="(equation-[\w-]+)">\s*<span class="eqno">(\([\d.]+\))<', text)
+    }
+    quoted = 0
+    for name, text in pages.items():
+        for where, place, words in re.findall(r'internal" href="([^"#]*)#(equation-[^"]*)">([^<]*)</a>', text):
+            assert words == numbers[where or name, place], (name, place)
+            quoted += 1
+    assert quoted > 10 and len(set(numbers.values())) == len(numbers) > 5
+
+
+def test_a_formula_that_cannot_be_drawn_is_named():
+    fault = mathematics.answer({"latex": r"x + \frac{1}{", "katex_options": {}}, 1)["error"]
+    assert "KaTeX parse error" in fault and r"x + \frac{1}{" in fault
+    wide = mathematics.answer({"latex": r"\sum_i ẑ", "katex_options": {"displayMode": True}}, 1)["html"]
+    assert wide.startswith('<span class="katex-display">') and "ẑ" in wide
+
+
+def test_a_style_loses_the_rules_of_classes_that_are_not_there_and_no_other():
+    stays = ":root{--a:1}@media (x){p.here:is(.a,.b)>q{a:b}}@font-face{src:url(a.woff2)}"
+    stays += ".bs-top[data-x='.gone']{a:b}@keyframes k{from{a:b}50.5%{a:c}}"
+    style = "/* v.1 */@media print{.gone .here{a:b}}" + stays + ".here,.gone:not(.here){a:b}"
+    assert used(style, {"here", "bs-"}) == stays + ".here{a:b}"
 
 
 MOVING = {"acceleration": 27, "sharing-or-winning": 12, "spectrum": 4}  # page: frames, or networks that play

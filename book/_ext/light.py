@@ -1,6 +1,7 @@
 """Pages that weigh little: icons from a small font, and scripts and styles only on the pages that use them."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pydata_sphinx_theme
@@ -11,6 +12,7 @@ THEMES = [Path(module.__file__).parent / "theme" for module in (pydata_sphinx_th
 FONTS = Path("vendor/fontawesome/webfonts")
 STYLE = Path("styles/pydata-sphinx-theme.css")
 ICON = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\(\w+)"\}')
+RULE = re.compile(r"(?<![^{};])([^{};@]+)\{([^{}]*)\}")  # selectors and what they set
 LEDGER, DESIGN = "<div class='ledger'", 'class="sd-'
 # File: what a page that needs it has in its text.
 ONLY = {"katex": 'class="math', "datatables": LEDGER, "ledger.js": LEDGER, "exercise.css": 'class="exercise'}
@@ -58,11 +60,42 @@ def page(app, pagename, templatename, context, doctree):
             one.attributes["defer"] = "defer"
 
 
+def classes(site: Path) -> set[str]:
+    """Classes of the pages' elements; words of scripts, which give classes too, and put some together: `bs-`."""
+    pages = [file.read_text("utf-8") for file in site.rglob("*.html")]
+    scripts = [file.read_text("utf-8") for file in site.glob("_static/**/*.js")]
+    scripts += [script for text in pages for script in re.findall(r"<script>(.*?)</script>", text, re.S)]
+    given = {name for text in pages for value in re.findall(r'class=["\']([^"\']*)', text) for name in value.split()}
+    return given.union(*(re.findall(r"[\w-]+", text) for text in scripts))
+
+
+def used(css: str, names: set[str]) -> str:
+    """A style without the rules for classes that no page has."""
+    begun = tuple(name for name in names if name.endswith("-"))
+
+    def fits(selector: str) -> bool:
+        while (plain := re.sub(r"\([^()]*\)|\[[^\]]*\]", "", selector)) != selector:
+            selector = plain
+        asked = re.findall(r"\.(-?[A-Za-z_][\w-]*)", selector)
+        return all(name in names or name.startswith(begun) for name in asked)
+
+    def rule(found: re.Match) -> str:
+        kept = ",".join(filter(fits, re.split(r",(?![^(]*\))", found[1])))
+        return f"{kept}{{{found[2]}}}" if kept else ""
+
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.S)
+    return re.sub(r"@media[^{}]*\{\s*\}", "", RULE.sub(rule, css))
+
+
 def finish(app, fault):
-    """Sphinx's own style in place of one that imports it, which a browser would wait for twice."""
+    """Rules that are used; Sphinx's own style in place of one that imports it, which a browser would wait for twice."""
     static = Path(app.outdir, "_static")
-    if (static / "basic.css").exists():
-        (static / "styles/theme.css").write_text((static / "basic.css").read_text("utf-8"), "utf-8")
+    if not (static / "basic.css").exists():
+        return
+    shutil.copy(static / "basic.css", static / "styles/theme.css")
+    names = classes(Path(app.outdir))
+    for name in (STYLE, "styles/sphinx-book-theme.css", "katex/katex.min.css"):
+        (static / name).write_text(used((static / name).read_text("utf-8"), names), "utf-8")
 
 
 def setup(app):

@@ -1,7 +1,15 @@
 // The ledger can be asked: DataTables searches, sorts and pages; the filters and the address of a row are here.
-addEventListener("DOMContentLoaded", () => {
-  const place = document.querySelector(".ledger");
-  if (!place) return;
+// It is fetched and set up when the ledger comes near, or an address names one of its rows; until then the table is plain.
+const library = document.currentScript.src.replace(/ledger\.js.*/, "datatables/dataTables.min.js");
+const named = () => {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {  // an address that is none
+    return "";
+  }
+};
+
+const start = (place) => {
   const table = new DataTable(place.querySelector("table"), {
     autoWidth: false,
     order: [],
@@ -47,7 +55,7 @@ addEventListener("DOMContentLoaded", () => {
   again.addEventListener("click", all);
 
   const find = () => {
-    const name = decodeURIComponent(location.hash.slice(1));
+    const name = named();
     const row = rows.find((one) => [one, ...one.querySelectorAll("a[id]")].some((place) => place.id === name));
     if (!row) return;
     all();
@@ -62,4 +70,23 @@ addEventListener("DOMContentLoaded", () => {
   let length;
   addEventListener("beforeprint", () => { length = table.page.len(); table.page.len(-1).draw(); });
   addEventListener("afterprint", () => table.page.len(length).draw());
+};
+
+addEventListener("DOMContentLoaded", () => {
+  const place = document.querySelector(".ledger");
+  if (!place) return;
+  let begun = false;
+  const begin = () => {
+    if (begun) return;
+    begun = true;
+    const script = document.createElement("script");
+    script.src = library;
+    script.addEventListener("load", () => start(place));
+    document.head.append(script);
+  };
+  const near = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && begin(), { rootMargin: "1500px" });
+  near.observe(place);
+  const follow = () => place.contains(document.getElementById(named())) && begin();
+  addEventListener("hashchange", follow);
+  follow();
 });

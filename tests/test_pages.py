@@ -95,6 +95,18 @@ def test_nothing_is_wider_than_a_narrow_screen(visit, name):
     assert all(x > -1 for x in begins), "an equation is cut off where no reader can scroll to"
 
 
+def test_a_table_that_scrolls_keeps_its_first_column_in_sight_and_breaks_no_number(visit):
+    page = visit("acceleration.html", viewport={"width": 400, "height": 800})
+    moved = page.evaluate("""() => [...document.querySelectorAll(".table")].map((table) => {
+      const [box, cell] = [table.parentNode, table.querySelector("td")], before = cell.getBoundingClientRect().x;
+      box.scrollLeft = 999;
+      return [box.scrollLeft, cell.getBoundingClientRect().x - before];
+    })""")
+    assert max(far for far, _ in moved) > 50 and all(abs(by) < 1 for _, by in moved)
+    breaks = page.evaluate("[...document.querySelectorAll('td.short')].map(cell => getComputedStyle(cell).whiteSpace)")
+    assert len(breaks) > 50 and set(breaks) == {"nowrap"}
+
+
 @pytest.mark.parametrize("name", MOVED)
 def test_an_old_address_leads_to_where_its_places_are_now(visit, browser, name):
     old, first, last = Path(name).name, MOVED[name][0], MOVED[name][-1]

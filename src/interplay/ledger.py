@@ -25,6 +25,7 @@ from .measures import MEASURES, Ratio
 FOLDER = Path(__file__).parent / "claims"
 SCHEMA = json.loads((FOLDER / "schema.json").read_text("utf-8"))
 CODE = json.loads((FOLDER / "authors_code.json").read_text("utf-8"))["runs"]
+NUMBERS = ("value", "low", "high", "samples", "missing", "verdict")  # of a reference, the last where one is judged
 NOT_ITS_CODE = "the figure is not what its published code gives"
 
 
@@ -188,8 +189,7 @@ def blank(claim: dict) -> dict:
 def authors_code(variable: str, task: str, g: float, over: dict | None = None, missing=False) -> np.ndarray | Ratio:
     """A variable of the runs of the authors' code that kept it (run,), NaN where a run has none.
 
-    With `over`, labels to change: the Ratio to those runs; with `missing`, whether a run has none.
-    Raises LabelError if there is no such run.
+    With `over`, labels to change, their Ratio; with `missing`, whether a run has none; LabelError if there is no run.
     """
     of = [run[variable] for run in CODE if (run["task"], run["g"]) == (task, g) and variable in run]
     if not of:
@@ -199,7 +199,7 @@ def authors_code(variable: str, task: str, g: float, over: dict | None = None, m
 
 
 def _references(claim: dict) -> dict:
-    """Numbers beside a row: of the figure, of networks the authors published, and of runs of their code."""
+    """Numbers beside a row: of the figure, of other networks trained here, and of runs of the authors' code."""
     ((name, labels),) = claim["measure"].items()
     given = dict(claim.get("references", {}))
     if "book_networks" in given:
@@ -207,16 +207,17 @@ def _references(claim: dict) -> dict:
     if "code" in given:
         value, ends, *counts = summary(authors_code(**given["code"]))
         numbers = (None if math.isnan(x) else float(x) for x in (value, *ends))
-        given["code"] = dict(zip(("value", "low", "high", "samples", "missing"), (*numbers, *counts)))
+        given["code"] = dict(zip(NUMBERS, (*numbers, *counts)))
+    if changed := given.pop("published_rate", None):
+        there = MEASURES[name](**labels | changed)
+        row = judge(claim, there) | {"references": dict(given)}
+        given["published_rate"] = {of: row[of] for of in NUMBERS} | {"by_code": _by_code(claim, row, there)}
     return given
 
 
 def _by_code(claim: dict, row: dict, measured) -> str:
-    """NOT_ITS_CODE of a row that differs, if intervals here and of the code overlap and that of both has no figure.
-
-    The figure is its number, or, of one without, the accepted range.
-    """
-    code = row["references"].get("code")
+    """NOT_ITS_CODE of a row that differs, if intervals here and of the code overlap and that of both has no figure."""
+    code = row["references"].get("code") if "published_rate" not in row["references"] else None
     ends = (row["low"], row["high"], code["low"], code["high"]) if code else (None,)
     if row["verdict"] != "differs" or None in ends or ends[0] > ends[3] or ends[2] > ends[1]:
         return ""
@@ -225,7 +226,7 @@ def _by_code(claim: dict, row: dict, measured) -> str:
     both = Ratio(*map(np.append, measured[:2], runs[:2]), measured.less) if several else np.append(measured, runs)
     low, high = summary(both)[1]
     figure = row["references"].get("figure")
-    least, most = accepted(claim) if figure is None else (figure, figure)
+    least, most = accepted(claim) if figure is None else (figure, figure)  # of one without a number, its range
     return NOT_ITS_CODE if high < least or most < low else ""
 
 

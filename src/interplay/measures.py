@@ -30,10 +30,9 @@ class Ratio(NamedTuple):
 def recorded(experiment: str, variable: str, **asked) -> xr.DataArray:
     """A variable of kept results at labels, one value a network; then, step by step, in the order written:
 
-    over, less, plus: a number, numbers, or what the same steps give at some other labels (null: leave a label or step
-    out; `variable`: another one); above, below, at_least, at_most: whether it is, of the same
+    over, less, plus: a number, numbers, or what the same steps give at other labels (null: leave a label or step out;
+    `variable`: another); above, below, at_least, at_most: whether it is, of the same; missing: true, whether none is
     power, cumulate, interpolate: to a power; summed up along a dimension; {dimension: value} between labels
-    missing: true, whether there is none
     take: {dimension: how}, over which to take the max, min, mean, median, sum, norm, largest (size), geometric mean,
     participation (ratio), idxmin, worst (max; what is missing has diverged), last (that is there), first (label that is
     true), from (the first label from which on all are true), or exponent (of a power of 1 - g^2 over g, least squares)
@@ -84,10 +83,10 @@ TAKE |= {
 }
 
 
-def ratio_of_means(measure: dict, over: dict) -> Ratio:
-    """Ratio of the means of a measure in two independent sets of networks: {name: labels}, `over` changed labels."""
+def ratio_of_means(measure: dict, over: dict, **both) -> Ratio:
+    """Ratio of means of {name: labels} in two independent sets: `over` changes labels of the lower, `both` of both."""
     ((name, labels),) = measure.items()
-    return Ratio(MEASURES[name](**labels), MEASURES[name](**labels | over))
+    return Ratio(MEASURES[name](**labels | both), MEASURES[name](**labels | both | over))
 
 
 def epochs_to_5_percent(task: str, g: float | list[float], experiment: str = SWEEP, **labels) -> xr.DataArray:
@@ -95,9 +94,9 @@ def epochs_to_5_percent(task: str, g: float | list[float], experiment: str = SWE
     return training.convergence_epoch(kept(experiment, "loss", task=task, g=g, **labels))
 
 
-def largest_functional_rank(g: list[float]) -> xr.DataArray:
+def largest_functional_rank(g: list[float], experiment: str = SWEEP, **labels) -> xr.DataArray:
     """Largest functional rank of all networks that reached 5 %, all tasks; 26 for one without a rank up to 25."""
-    loss, at_rank = (kept(SWEEP, name, g=g) for name in ("loss", "loss_at_rank"))
+    loss, at_rank = (kept(experiment, name, g=g, **labels) for name in ("loss", "loss_at_rank"))
     ranks = lowrank.functional_rank(at_rank, first=True).fillna(26)
     return ranks.where(training.convergence_epoch(loss).notnull()).max()
 

@@ -153,12 +153,20 @@ def test_a_page_looks_as_with_the_whole_styles_of_the_themes(visit, browser, add
         for whole in (False, True):
             context = browser.new_context(viewport=size, reduced_motion="reduce")
             page = context.new_page()
+            served = set()
+
+            def serve(route, request, served=served):
+                style = next(one for one in WHOLE if f"/{one.name}?" in request.url)
+                served.add(style)
+                route.fulfill(path=style)
+
             for style in WHOLE if whole else ():
-                page.route(f"**/{style.name}?*", lambda route, _, style=style: route.fulfill(path=style))
+                page.route(f"**/{style.name}?*", serve)
             page.goto(f"{address}/{name}.html", wait_until="networkidle")
             page.keyboard.press("Control+k")
             page.locator("#pst-search-dialog[open]").wait_for()
             looks.append(page.evaluate(look))
+            assert len(served) == (2 if whole else 0)
             context.close()
         assert len(looks[0]) > 500 and looks[0] == looks[1]
 

@@ -9,15 +9,13 @@ import quickjs
 from sphinxcontrib import katex
 
 SCRIPT = Path(katex.__file__).with_name("katex.min.js")
-# As JSON: the engine cannot hand over a string that it keeps in pieces.
-DRAW = "function draw(latex, display) { return JSON.stringify(katex.renderToString(latex, {displayMode: display})) }"
 
 
 @cache
 def engine() -> quickjs.Object:
     context = quickjs.Context()
     context.eval(SCRIPT.read_text("utf-8"))
-    context.eval(DRAW)
+    context.eval(Path(__file__).with_name("draw.js").read_text("utf-8"))
     return context.get("draw")
 
 

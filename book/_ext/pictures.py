@@ -1,7 +1,6 @@
 """Figures for both themes and every width: no ground of their own, their size known, a link to the whole picture."""
 
 import re
-from itertools import chain, repeat
 from pathlib import Path
 
 GROUND = 'style="fill: #ffffff"/>'  # as matplotlib writes the ground of a figure and of its axes, and nothing else
@@ -28,16 +27,15 @@ def thin(svg: str) -> str:
 def page(app, pagename, templatename, context, doctree):
     """Every figure of a page inside a link to it; with its size, so that nothing moves when it comes."""
     sources = {name: source for source, name in app.builder.images.items()}
-    loading = chain([""], repeat(' loading="lazy"'))  # all but the first when they come near
 
     def link(found: re.Match) -> str:
         size = SIZE.search(Path(app.srcdir, sources[found["name"]]).read_text("utf-8"))
         across, down = (round(float(points) * 4 / 3) for points in size.groups())
-        image = f'{found[0].removesuffix(found["end"])} width="{across}" height="{down}"{next(loading)}/>'
+        image = f'{found[0].removesuffix(found["end"])} width="{across}" height="{down}" loading="lazy"/>'
         return f'<a class="enlarge" href="{found["place"]}" title="Enlarge">{image}</a>'
 
     if "body" in context:
-        context["body"] = IMAGE.sub(link, context["body"])
+        context["body"] = IMAGE.sub(link, context["body"]).replace(' loading="lazy"', "", 1)  # the first comes at once
 
 
 def finish(app, fault):

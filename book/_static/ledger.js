@@ -79,14 +79,19 @@ addEventListener("DOMContentLoaded", () => {
   const begin = () => {
     if (begun) return;
     begun = true;
+    near.disconnect();
     const script = document.createElement("script");
     script.src = library;
     script.addEventListener("load", () => start(place));
     document.head.append(script);
   };
-  const near = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && begin(), { rootMargin: "1500px" });
+  const near = new IntersectionObserver((seen) => {
+    if (seen.some((one) => one.isIntersecting)) begin();
+  }, { rootMargin: "1500px" });
   near.observe(place);
-  const follow = () => place.contains(document.getElementById(named())) && begin();
+  const follow = () => {
+    if (place.contains(document.getElementById(named()))) begin();
+  };
   addEventListener("hashchange", follow);
   follow();
 });

@@ -122,7 +122,7 @@ def row_bounds_slack() -> float:
 
 
 def modes_out_of_order(depth: int) -> list[float]:
-    """Share of pairs of modes not learned in the order of their singular values (a tie is not); one a seed."""
+    """Share of pairs of modes not learned in the order of their singular values (a tie counts as not); one a seed."""
     half, s = kept("pathways-order", "half_time", depth=depth).values, pathways.modes()[1].numpy()
     larger = s[:, None] > s + 1e-9
     return [float((~(one[:, None] < one))[larger].mean()) for one in half]

@@ -22,7 +22,7 @@ def settings(
 ) -> dict:
     """Settings of one unit: networks of one task and sample at several g.
 
-    Kept are those of the scale's N and the published rate, of the first five samples, with all or W alone trained.
+    Weights are kept at the scale's N and the published rate, of the zoo's five samples, with all or W alone trained.
     """
     size = TABLE["scales"][scale] | ({"N": N} if N else {})
     own = {} if task in tasks.BOOK else {"task_code": tasks.get(task).code()}

@@ -326,6 +326,11 @@ def test_combine_puts_values_at_their_labels_and_nan_where_there_are_none():
     assert archive.combine(parts[:1]).loss.dtype == np.float64
     assert archive.combine([parts[0].assign(loss=parts[0].loss.astype(np.float32))]).loss.dtype == np.float32
     xr.testing.assert_identical(archive.combine([parts[0], *(one.transpose(..., "task") for one in parts[1:])]), whole)
+    more = part("mante", 0.9, loss=[7.0])
+    halves = [archive.combine(parts[:2]), archive.combine([more, parts[2]])]  # either lacks what the other has
+    for order in (halves, halves[::-1]):
+        together = archive.combine(order).reindex(task=whole.task)
+        xr.testing.assert_identical(together, archive.combine([*parts, more]))
     lonely = archive.combine([parts[0], parts[1].drop_vars("name")])
     assert lonely.name.values.tolist() == ["romo", ""]
 

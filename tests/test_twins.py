@@ -68,6 +68,8 @@ def pair(request, site):
     article = page.select_one("article.bd-article")
     for extra in article.select(".headerlink, .toctree-wrapper, .cell_output.docutils > script"):
         extra.decompose()
+    for formula in article.select(".katex"):  # as it was written
+        formula.replace_with(formula.select_one("annotation").text)
     notebook = twins.twin(request.param, FORK)
     text = "\n\n".join(cell.source for cell in notebook.cells[2:] if cell.cell_type == "markdown")
     return request.param.stem, article, notebook, re.sub(r"\[Read this chapter.*\n", "", text)

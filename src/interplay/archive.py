@@ -262,23 +262,21 @@ def combine(parts: list[xr.Dataset | dict[str, xr.Variable]]) -> xr.Dataset:
 
     A variable has the same dimensions in all parts, in any order.  (`xarray.merge` takes ten times as long.)
     """
-    parts = [
-        {**part.variables, **{dim: part[dim].variable for dim in part.dims}} if isinstance(part, xr.Dataset) else part
-        for part in parts
-    ]
+    parts = [{**x.variables, **{d: x[d].variable for d in x.dims}} if isinstance(x, xr.Dataset) else x for x in parts]
     dims = list(dict.fromkeys(dim for part in parts for var in part.values() for dim in var.dims))
     found = {dim: dict.fromkeys(x for part in parts if dim in part for x in part[dim].values.tolist()) for dim in dims}
     whole = {dim: (dim, list(x) if isinstance(next(iter(x)), str) else sorted(x)) for dim, x in found.items()}
     index = {dim: {label: i for i, label in enumerate(labels)} for dim, (_, labels) in whole.items()}
     for part in parts:
         places = {dim: [index[dim][x] for x in part[dim].values.tolist()] for dim in dims if dim in part}
-        for name, var in part.items():
-            if name in dims:
-                continue
+        for name in (name for name in part if name not in dims):
+            var = part[name]
             if name not in whole:
                 text = var.dtype.kind in "OU"
                 fill, kind = ("", object) if text else (np.nan, np.result_type(var.dtype, np.float32))
                 whole[name] = (var.dims, np.full([len(index[dim]) for dim in var.dims], fill, kind))
             order, values = whole[name]  # a part may have its dimensions in another order
-            values[np.ix_(*(places[dim] for dim in order))] = var.transpose(*order).values
+            place, new = np.ix_(*(places[dim] for dim in order)), var.transpose(*order).values
+            known = new != "" if values.dtype == object else ~np.isnan(new)  # a part may have no value at its labels
+            values[place] = np.where(known, new, values[place])
     return xr.Dataset(whole)

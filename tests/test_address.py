@@ -258,7 +258,7 @@ def test_the_first_cell_survives_a_failed_install(tmp_path):
     assert told.stdout.splitlines()[-1] == str(home / "src/interplay/__init__.py"), told.stderr
     assert not home.with_suffix(".part").exists()
     kept = {folder.name for folder in (home / "results/paper").iterdir()}
-    assert kept == {"training", "sweep", "recurrent", "recurrent-sweep"}
+    assert kept == {"training", "sweep", "rates", "rates-sweep", "recurrent", "recurrent-sweep"}
     assert (home / "benchmarks").exists() and not (home / "notebooks").exists()
     packed = sum(file.stat().st_size for file in (home / ".git").rglob("*") if file.is_file())
     assert packed < 25e6, f"{packed / 1e6:.1f} MB were fetched"

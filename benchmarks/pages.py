@@ -78,6 +78,8 @@ def kept(site: Path, page: str) -> list[str]:
         return ["", ""]
     cells = nbformat.read(twins / f"{page}.ipynb", 4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for formula in article.select(".katex"):  # as it was written
+        formula.replace_with(formula.select_one("annotation").text)
     captions = [words(one.text) for one in article.select("figcaption .caption-text")]
     links = Counter(
         Path(link["href"].partition("#")[0]).stem

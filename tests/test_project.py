@@ -52,7 +52,7 @@ def test_environment_and_bounds_agree_with_the_lock():
     assert LOCK["torch"] == "2.13.0"
 
 
-LINES_OF_SRC = 5391  # in all; it goes down, to 3300: raising it is a decision that the change log names
+LINES_OF_SRC = 5390  # in all; it goes down, to 3300: raising it is a decision that the change log names
 
 
 def test_package_is_thin():

@@ -53,7 +53,8 @@ def initial(unit: dict, device: torch.device) -> rnn.Weights:
 def compute(unit: dict, device: torch.device) -> xr.Dataset:
     """One unit, trained and measured: dimensions task, N, g, sample (labels), and epoch, rank, mode and the like."""
     task = tasks.get(unit["task"])(**unit["task_fields"])
-    even = np.unique(np.geomspace(1, unit["epochs"], unit["snapshots"] - 1).round().astype(int))  # in log time
+    even = np.geomspace(1, unit["epochs"], unit["snapshots"] - 1).round().astype(int)
+    epochs = [0, *np.unique(even).tolist()]  # epochs of snapshots: 0, then evenly in log time
 
     def draw(what, g):
         return generator(what, unit["task"], unit["N"], g, unit["sample"], device=device)
@@ -66,7 +67,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
         lambda epoch: task.trials(unit["batch"], drawing, device=device),
         **{name: unit[name] for name in ("epochs", "lr", "trained", "optimiser", "nonlinearity")},
         dt=task.dt,
-        snapshots=[0, *even.tolist()],
+        snapshots=epochs,
         names=names,
     )
     parts = []
@@ -82,7 +83,7 @@ def compute(unit: dict, device: torch.device) -> xr.Dataset:
             "gradient_norm": (("epoch",), torch.ldexp((1024 * mantissa).round() / 1024, exponent)),
             "diverged_at": ((), float(done.diverged.get(names[n], np.nan))),
             "W0_digest": ((), fingerprint(old.W)),
-            "snapshot_epoch": (("snapshot",), np.array([0, *even], float)),
+            "snapshot_epoch": (("snapshot",), np.array(epochs, float)),
             "course_values": (("snapshot", "leading"), values),
         }
         if unit["keep"] and unit["sample"] == 0:  # the cloud of eigenvalues through training, to 1/4096
